@@ -1,0 +1,1 @@
+"""The comparison that `python -m skmetaad compare` runs."""

@@ -1,0 +1,256 @@
+"""The `compare` command: options, and what runs in which order."""
+
+import argparse
+import sys
+from zipfile import BadZipFile
+
+from skmetaad._compare._audit import audit
+from skmetaad._compare._data import InputError
+from skmetaad._compare._images import digits
+from skmetaad._compare._methods import check_pyod, select
+from skmetaad._compare._outputs import (
+    check_plot,
+    check_writable,
+    write_csv,
+    write_plot,
+)
+from skmetaad._compare._progress import Progress
+from skmetaad._compare._report import report
+from skmetaad._compare._run import run
+
+DESCRIPTION = """\
+Meta-train every detector on training tasks, adapt it to held-out tasks with K support
+rows, and rank the tasks' other rows. PyOD's detectors are fitted on the very same rows.
+
+A directory holds one npz file per task: X_train, X_test, y_test (the support comes from
+X_train, the query from X_test), or X, y, or value, label (support and query come from
+the same rows); labels are 0 (normal) and 1 (anomaly). Tasks with another number of
+columns form another group. A directory with background.npz and test.npz that hold X,
+class_id and alphabet is read as Omniglot.
+"""
+
+
+def add_parser(commands):
+    """Add the command's options."""
+    parser = commands.add_parser(
+        "compare",
+        help="compare detectors with PyOD's on held-out tasks",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--tasks",
+        default="digits",
+        metavar="DIRECTORY",
+        help="'digits' (default) or a directory of npz files",
+    )
+    add(
+        "--detectors",
+        type=_names,
+        metavar="A,B",
+        help="names to compare (default: all); KNN is always among them",
+    )
+    add(
+        "--shots",
+        type=_shots,
+        default=(1, 5, 10, 50),
+        metavar="K,K",
+        help="numbers of support rows (default: 1,5,10,50)",
+    )
+    add(
+        "--seeds",
+        type=_positive,
+        default=3,
+        metavar="N",
+        help="draws of the support, and trainings (default: 3)",
+    )
+    add(
+        "--seed",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="the first seed (default: 0)",
+    )
+    add(
+        "--folds",
+        type=_folds,
+        metavar="N",
+        help="parts of the tasks held out in turn (default: 2 for digits, else 4)",
+    )
+    add(
+        "--max-query",
+        type=_folds,
+        default=2000,
+        metavar="N",
+        help="query rows per task at most; outliers fill up to half (default: 2000)",
+    )
+    add(
+        "--max-tasks",
+        type=_positive,
+        metavar="N",
+        help="held-out tasks at most (default: 200 for Omniglot, else all)",
+    )
+    add(
+        "--window",
+        type=_window,
+        metavar="WIDTH[:STEP]",
+        help="score sliding windows of series; one outlier makes a window an outlier",
+    )
+    add(
+        "--hard",
+        action="store_true",
+        help="Omniglot: outliers come from the same alphabet",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PARAM=VALUE",
+        dest="settings",
+        help="set a parameter of our detectors that have it; may be repeated",
+    )
+    add(
+        "--n-jobs",
+        type=_jobs,
+        default=-1,
+        metavar="N",
+        help="processes (default: -1, one per core)",
+    )
+    add("--csv", metavar="FILE", help="write all results, one row per task, K and seed")
+    add("--plot", metavar="FILE", help="draw the curves over K")
+    add("--quiet", action="store_true", help="no progress on stderr")
+    parser.set_defaults(command=compare)
+
+
+def compare(options):
+    """Run the comparison and print the report; return the exit code."""
+    check_pyod()
+    check_writable("--csv", options.csv)
+    check_plot(options.plot)
+    methods = select(options.detectors, options.settings)
+    collection = _collection(options)
+    seeds = range(options.seed, options.seed + options.seeds)
+    shots = _usable(options.shots, collection, seeds, options.max_query)
+    overlap = audit(collection, shots, seeds, options.max_query)
+    n_runs = len(methods) * len(collection.folds) * len(seeds)
+    progress = Progress(n_runs, sys.stderr, options.quiet)
+    try:
+        records, failures = run(
+            collection,
+            methods,
+            shots,
+            seeds,
+            max_query=options.max_query,
+            n_jobs=options.n_jobs,
+            on_done=progress,
+        )
+    finally:
+        progress.close()
+    lines = report(
+        collection, methods, shots, seeds, records, failures, overlap, options.max_query
+    )
+    print("\n".join(lines))
+    if options.csv:
+        write_csv(options.csv, records)
+    if options.plot:
+        write_plot(options.plot, collection.name, methods, shots, records)
+    ran = {record.method for record in records}
+    return 0 if all(method.name in ran for method in methods if method.cls) else 1
+
+
+def _collection(options):
+    if options.tasks == "digits":
+        if options.window or options.hard:
+            raise InputError(
+                f"{'--window' if options.window else '--hard'} does not go with "
+                "--tasks digits."
+            )
+        return digits(
+            n_folds=2 if options.folds is None else options.folds,
+            max_tasks=options.max_tasks,
+            seed=options.seed,
+        )
+    from skmetaad._compare._folders import load
+
+    try:
+        return load(
+            options.tasks,
+            n_folds=options.folds,
+            max_tasks=options.max_tasks,
+            seed=options.seed,
+            window=options.window,
+            hard=options.hard,
+        )
+    except InputError:
+        raise
+    except (ValueError, TypeError, OSError, BadZipFile) as error:
+        raise InputError(f"--tasks {options.tasks}: {error}") from error
+
+
+def _usable(shots, collection, seeds, max_query):
+    """Drop each K that no task has rows for; fail when none is left."""
+    largest = max((task.max_support for task in collection.held_out), default=0)
+    if not largest:
+        raise InputError(
+            f"{collection.name} has no held-out task with both inliers and outliers."
+        )
+    left = [
+        k
+        for k in shots
+        if any(
+            next(fold.drawn(k, seed, max_query), None)
+            for fold in collection.folds
+            for seed in seeds
+        )
+    ]
+    dropped = [k for k in shots if k not in left]
+    if not left:
+        raise InputError(
+            f"--shots {','.join(map(str, shots))}: too many support rows for every "
+            f"task: expected at most {largest} for {collection.name}."
+        )
+    if dropped:
+        collection.notes.append(
+            f"K = {', '.join(map(str, dropped))} is left out: no task has more than "
+            f"{largest} rows for the support."
+        )
+    return left
+
+
+def _names(text):
+    return [name for name in text.split(",") if name.strip()]
+
+
+def _shots(text):
+    return tuple(dict.fromkeys(sorted(_positive(k) for k in text.split(","))))
+
+
+def _number(least, words):
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {words}")
+        return value
+
+    return parse
+
+
+_positive = _number(1, "a whole number from 1")
+_natural = _number(0, "a whole number from 0")
+_folds = _number(2, "a whole number from 2")
+
+
+def _jobs(text):
+    value = _number(-(10**9), "a whole number other than 0")(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("'0': expected a whole number other than 0")
+    return value
+
+
+def _window(text):
+    width, _, step = text.partition(":")
+    return _positive(width), _positive(step or "1")

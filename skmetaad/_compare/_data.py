@@ -1,0 +1,126 @@
+"""What is compared on: folds of tasks, and drawing support and query from a task."""
+
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """Something the user gave is not usable; the message says what."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """One held-out task, as row numbers of its fold's `X`.
+
+    The support comes from `pool`. The query is `inliers` and `outliers`, or with
+    `shared` also the rows of `pool` that are not in the support. With `balanced` the
+    query takes as many outliers as inliers. `start` and `width` tell where windows
+    lie in their series: query windows that overlap a support window are left out.
+    """
+
+    id: str
+    pool: np.ndarray
+    inliers: np.ndarray
+    outliers: np.ndarray
+    shared: bool = False
+    balanced: bool = False
+    start: np.ndarray | None = None
+    width: int = 0
+
+    @property
+    def max_support(self):
+        """The largest K that leaves an inlier for the query; 0 if none does."""
+        if not len(self.outliers):
+            return 0
+        if not self.shared:
+            return len(self.pool) if len(self.inliers) else 0
+        return max(len(self.pool) - 1, 0)
+
+    def draw(self, n_support, seed, max_query):
+        """Return support rows, query rows and the query's labels (+1, -1).
+
+        For one seed, the support rows of a small K are among those of a larger one.
+        """
+        rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
+        pool, inliers = rng.permutation(self.pool), rng.permutation(self.inliers)
+        outliers = rng.permutation(self.outliers)
+        support = pool[:n_support]
+        if self.shared:
+            inliers = np.concatenate([inliers, pool[n_support:]])
+        if self.start is not None:
+            inliers = self._apart(inliers, support)
+            outliers = self._apart(outliers, support)
+        if self.balanced:
+            outliers = outliers[: len(inliers)]
+        if len(inliers) + len(outliers) > max_query:
+            room = max(max_query // 2, max_query - len(inliers))
+            outliers = outliers[:room]
+            inliers = inliers[: max_query - len(outliers)]
+        y = np.repeat([1, -1], [len(inliers), len(outliers)])
+        return support, np.concatenate([inliers, outliers]), y
+
+    def _apart(self, rows, support):
+        starts = np.sort(self.start[support])
+        at = np.searchsorted(starts, self.start[rows])
+        before = starts[np.maximum(at - 1, 0)]
+        after = starts[np.minimum(at, len(starts) - 1)]
+        near = np.minimum(
+            np.abs(self.start[rows] - before), np.abs(self.start[rows] - after)
+        )
+        return rows[near >= self.width]
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Training tasks, and the held-out tasks that go with them."""
+
+    name: str
+    train: object
+    X: np.ndarray
+    held_out: tuple
+
+    def drawn(self, n_support, seed, max_query):
+        """Yield (task, support, query, y) for every task that K rows can be had from.
+
+        A draw that leaves only one class in the query is passed over.
+        """
+        for task in self.held_out:
+            if n_support > task.max_support:
+                continue
+            support, query, y = task.draw(n_support, seed, max_query)
+            if len(np.unique(y)) == 2:
+                yield task, support, query, y
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """The folds of one collection of tasks, and remarks about what was left out."""
+
+    name: str
+    folds: tuple
+    notes: list = field(default_factory=list)
+
+    @property
+    def held_out(self):
+        return [task for fold in self.folds for task in fold.held_out]
+
+
+def limit_tasks(folds, max_tasks, seed):
+    """Keep `max_tasks` held-out tasks in all, chosen at random."""
+    n_tasks = sum(len(fold.held_out) for fold in folds)
+    if max_tasks is None or n_tasks <= max_tasks:
+        return tuple(folds), []
+    chosen = np.random.default_rng(seed).permutation(n_tasks)[:max_tasks]
+    kept, first = [], 0
+    for fold in folds:
+        held_out = tuple(
+            task for i, task in enumerate(fold.held_out, first) if i in set(chosen)
+        )
+        first += len(fold.held_out)
+        if held_out:
+            kept.append(Fold(fold.name, fold.train, fold.X, held_out))
+    return tuple(kept), [
+        f"{max_tasks} of {n_tasks} held-out tasks are compared on (--max-tasks)."
+    ]

@@ -1,0 +1,186 @@
+"""Collections read from a directory of npz files, one task per file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from skmetaad._compare._data import Collection, Fold, HeldOut, InputError, limit_tasks
+from skmetaad._compare._images import is_omniglot, omniglot
+from skmetaad.datasets import load_directory
+from skmetaad.tasks import Task, TaskCollection
+
+MIN_TASKS = 2
+
+
+def load(path, *, n_folds, max_tasks, seed, window, hard):
+    """Return the `Collection` of a directory."""
+    path = Path(path)
+    if not path.is_dir():
+        raise InputError(f"--tasks {path}: no such directory.")
+    if is_omniglot(path):
+        if window:
+            raise InputError(f"--window needs series, but {path} holds drawings.")
+        if n_folds is not None:
+            raise InputError(
+                f"--folds: {path} comes with its own split into background and test."
+            )
+        max_tasks = 200 if max_tasks is None else max_tasks
+        return omniglot(path, hard=hard, max_tasks=max_tasks, seed=seed)
+    if hard:
+        raise InputError(
+            f"--hard needs an omniglot directory (background.npz and test.npz with "
+            f"class_id), but {path} is none."
+        )
+    tasks = _read(path, window)
+    return _folded(path.name, tasks, 4 if n_folds is None else n_folds, max_tasks, seed)
+
+
+class _Parts:
+    """One task: its rows and labels, and how to split them when it is held out."""
+
+    def __init__(self, id, train, test, window):
+        self.id = str(id)
+        parts = [test] if train is None else [train, test]
+        self.X = np.concatenate([_flat(part.X) for part in parts])
+        self.y = np.concatenate([_labels(part) for part in parts])
+        self.n_train = 0 if train is None else len(train.X)
+        self.window = window if train is None else None
+
+    def held_out(self, first):
+        rows = np.arange(len(self.X))
+        query = rows >= self.n_train
+        shared = not self.n_train
+        inlier, outlier = self.y != -1, self.y == -1
+        starts = {}
+        if self.window:
+            width, step = self.window
+            starts = {"start": _placed(rows * step, first), "width": width}
+        return HeldOut(
+            id=self.id,
+            pool=first + rows[inlier & (query == shared)],
+            inliers=first + (rows[:0] if shared else rows[inlier & query]),
+            outliers=first + rows[outlier & query],
+            shared=shared,
+            **starts,
+        )
+
+
+def _placed(start, first):
+    # Indexed by the row of the fold; rows before `first` belong to other tasks.
+    return np.concatenate([np.zeros(first, start.dtype), start])
+
+
+def _flat(X):
+    X = np.asarray(X)
+    X = X.reshape(len(X), -1)
+    return X if X.dtype in (np.float32, np.float64) else X.astype(np.float64)
+
+
+def _labels(task):
+    return np.ones(len(task.X), np.int8) if task.y is None else task.y
+
+
+def _read(path, window):
+    whole = {name: _is_split(path, name) for name in _names(path)}
+    if len(set(whole.values())) > 1:
+        split = next(name for name, is_split in whole.items() if is_split)
+        single = next(name for name, is_split in whole.items() if not is_split)
+        raise InputError(
+            f"{path} mixes tasks with a train part ({split}.npz) and without "
+            f"({single}.npz): expected one kind; name a folder that holds one."
+        )
+    if any(whole.values()):
+        train = _windowed(load_directory(path, part="train"), window)
+        test = _windowed(load_directory(path, part="test"), window)
+        by_id = {task.id: task for task in train}
+        pairs = [(by_id[task.id], task) for task in test if task.id in by_id]
+    else:
+        pairs = [(None, task) for task in _windowed(load_directory(path), window)]
+    tasks = [_Parts(test.id, train, test, window) for train, test in pairs]
+    for task in tasks:
+        if not np.isfinite(task.X).all():
+            raise InputError(
+                f"task {task.id!r} of {path} holds NaN or infinite values: expected "
+                "finite numbers."
+            )
+    return tasks
+
+
+def _names(path):
+    names = [f.relative_to(path).with_suffix("") for f in sorted(path.rglob("*.npz"))]
+    if not names:
+        raise InputError(f"--tasks {path}: no .npz file in it or below it.")
+    return [name.as_posix() for name in names]
+
+
+def _is_split(path, name):
+    with np.load(path / f"{name}.npz", allow_pickle=False) as file:
+        return "X_train" in file.files
+
+
+def _windowed(tasks, window):
+    if not window:
+        return tasks
+    width, step = window
+    long = [task for task in tasks if len(task.X) >= width]
+    if not long:
+        raise InputError(f"--window {width}: no series has as many as {width} rows.")
+    labels = None
+    if any(task.y is not None for task in long):
+        labels = {task.id: _labels(task) for task in long}
+    series = {task.id: _flat(task.X) for task in long}
+    return TaskCollection.from_windows(series, width, step, labels=labels, rule="any")
+
+
+def _folded(name, tasks, n_folds, max_tasks, seed):
+    """Leave tasks out by folds, among tasks with the same number of columns."""
+    groups, notes, folds = {}, [], []
+    for task in tasks:
+        groups.setdefault(task.X.shape[1], []).append(task)
+    lonely = [g[0].id for g in groups.values() if len(g) < MIN_TASKS]
+    if lonely:
+        notes.append(
+            f"{len(lonely)} of {len(tasks)} tasks are left out, as no other task has "
+            f"their number of columns: {_shortened(lonely)}."
+        )
+    groups = {width: g for width, g in sorted(groups.items()) if len(g) >= MIN_TASKS}
+    if not groups:
+        raise InputError(
+            f"{name} has no two tasks with the same number of columns: a detector "
+            "needs other tasks to learn from."
+        )
+    for width, group in groups.items():
+        order = np.random.default_rng(seed).permutation(len(group))
+        prefix = f"{width} columns, " if len(groups) > 1 else ""
+        parts = np.array_split(order, min(n_folds, len(group)))
+        for number, part in enumerate(parts, 1):
+            out = set(part.tolist())
+            train = [t for i, t in enumerate(group) if i not in out]
+            test = [t for i, t in enumerate(group) if i in out]
+            folds.append(_fold(f"{prefix}{number}", train, test))
+    unlabelled = [h.id for f in folds for h in f.held_out if not len(h.outliers)]
+    if unlabelled:
+        notes.append(
+            f"{len(unlabelled)} tasks have no outlier and are only trained on: "
+            f"{_shortened(unlabelled)}."
+        )
+    usable = []
+    for fold in folds:
+        held_out = tuple(task for task in fold.held_out if task.max_support)
+        if held_out:
+            usable.append(Fold(fold.name, fold.train, fold.X, held_out))
+    folds, limited = limit_tasks(usable, max_tasks, seed)
+    return Collection(name, folds, notes + limited)
+
+
+def _fold(name, train, test):
+    first = np.cumsum([0, *(len(t.X) for t in test)])
+    held_out = tuple(t.held_out(int(at)) for t, at in zip(test, first, strict=False))
+    usable = [Task(t.id, t.X, t.y) for t in train if (t.y != -1).any()]
+    X = np.concatenate([t.X for t in test])
+    return Fold(name, TaskCollection(usable), X, held_out)
+
+
+def _shortened(names, n=5):
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return ", ".join(names[:n]) + more

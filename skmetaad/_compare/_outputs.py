@@ -1,0 +1,86 @@
+"""The CSV file and the plot."""
+
+import csv
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+
+from skmetaad._compare._data import InputError
+from skmetaad._compare._methods import KNN
+from skmetaad._compare._run import Record
+from skmetaad._compare._summary import METRICS, summarize
+
+
+def check_writable(option, path):
+    """Fail before the run rather than after it."""
+    if path is None:
+        return
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {path}: no such directory: {path.parent}.")
+    if path.is_dir():
+        raise InputError(f"{option} {path}: is a directory, expected a file.")
+
+
+def check_plot(path):
+    if path is None:
+        return
+    check_writable("--plot", path)
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError(
+            f"--plot needs matplotlib ({error}): install skmetaad[benchmarks]."
+        ) from error
+    known = Figure().canvas.get_supported_filetypes()
+    if Path(path).suffix.lstrip(".").lower() not in known:
+        raise InputError(
+            f"--plot {path}: unknown kind of file: expected an ending out of "
+            f"{', '.join(sorted(known))}."
+        )
+
+
+def write_csv(path, records):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Record)])
+        writer.writeheader()
+        writer.writerows(asdict(record) for record in records)
+
+
+def write_plot(path, title, methods, shots, records):
+    """Draw the mean of each metric over K, with its interval."""
+    # Figure without pyplot: no window, and the user's backend is left alone.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    panels = figure.subplots(1, len(METRICS), sharex=True)
+    place = np.arange(len(shots), dtype=float)
+    shift = np.linspace(-0.18, 0.18, len(methods)) if len(methods) > 1 else [0.0]
+    for axes, (metric, label) in zip(panels, METRICS.items(), strict=True):
+        summaries = summarize(records, metric)
+        for number, method in enumerate(methods):
+            known = [i for i, k in enumerate(shots) if (method.name, k) in summaries]
+            if not known:
+                continue
+            drawn = [summaries[method.name, shots[i]] for i in known]
+            mean, low, high = np.array([(s.mean, s.low, s.high) for s in drawn]).T
+            error = np.nan_to_num([mean - low, high - mean])
+            axes.errorbar(
+                place[known] + shift[number],
+                mean,
+                yerr=np.maximum(error, 0.0),
+                label=method.name,
+                color="black" if method.name == KNN else f"C{number % 10}",
+                linestyle="-" if method.cls else "--",
+                linewidth=2.0 if method.cls or method.name == KNN else 1.0,
+                marker="o" if method.cls else ".",
+                capsize=2,
+            )
+        axes.set_xticks(place, [str(k) for k in shots])
+        axes.set_xlabel("support rows K")
+        axes.set_ylabel(f"{label}, mean over tasks, 95 % interval")
+    panels[0].set_title(title, loc="left")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
+    figure.savefig(path, dpi=150)

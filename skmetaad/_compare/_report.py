@@ -1,0 +1,151 @@
+"""Tables of plain text."""
+
+import numpy as np
+
+from skmetaad._compare._methods import KNN, REMARKS
+from skmetaad._compare._summary import METRICS, summarize
+
+MARK = ">"
+
+
+def table(rows, header):
+    """Align cells: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = []
+    for row in [header, ["-" * width for width in widths], *rows]:
+        first, *rest = zip(row, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(cell.rjust(w) for cell, w in rest)]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def report(collection, methods, shots, seeds, records, failures, audit, max_query):
+    """Return the lines that the command prints."""
+    notes = _Notes()
+    lines = _head(collection, shots, seeds, records, max_query)
+    lines += [*audit.lines(), ""]
+    summaries = {metric: summarize(records, metric) for metric in METRICS}
+    for k in shots:
+        lines += [*_at(k, methods, summaries, failures, notes), ""]
+    lines += _timing(methods, records)
+    lines += [
+        "",
+        f"{MARK} k-NN, the bar to clear. Intervals: 95 %, bootstrap over "
+        "tasks (each the mean over seeds).",
+        "W-T-L: tasks won, tied and lost against k-NN. AP: average precision, "
+        "outliers positive.",
+    ]
+    return lines + notes.lines()
+
+
+def _head(collection, shots, seeds, records, max_query):
+    n_tasks = len(collection.held_out)
+    n_folds = len(collection.folds)
+    trained = sorted({len(fold.train) for fold in collection.folds})
+    trained = f"{trained[0]} to {trained[-1]}" if len(trained) > 1 else f"{trained[0]}"
+    lines = [
+        f"Collection {collection.name}: {n_tasks} held-out tasks in {n_folds} "
+        f"fold{'s' if n_folds > 1 else ''}, trained on {trained} other tasks, "
+        f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}, at most {max_query} query "
+        "rows per task.",
+    ]
+    lines += [f"Note: {note}" for note in collection.notes]
+    for k in shots:
+        n = len({(r.fold, r.task) for r in records if r.shots == k})
+        if n < n_tasks:
+            lines.append(
+                f"Note: K = {k} on {n} of {n_tasks} tasks: the others have too few "
+                "rows."
+            )
+    return lines
+
+
+def _at(k, methods, summaries, failures, notes):
+    header = [f"K = {k}"]
+    for metric in METRICS.values():
+        header += [metric, "95 %", "W-T-L"]
+    order = sorted(
+        methods,
+        key=lambda m: (
+            -summaries["auroc"][m.name, k].mean
+            if (m.name, k) in summaries["auroc"]
+            else np.inf
+        ),
+    )
+    rows = []
+    for method in order:
+        name = method.name
+        signs = [notes.sign(REMARKS[name])] if name in REMARKS else []
+        signs += _failed(name, k, failures, summaries, notes)
+        mark = MARK if name == KNN else " "
+        row = [f"{mark} {name}{''.join(f' [{sign}]' for sign in signs)}"]
+        for metric in METRICS:
+            row += _cells(summaries[metric].get((name, k)), name)
+        rows.append(row)
+    return table(rows, header)
+
+
+def _cells(summary, name):
+    if summary is None:
+        return ["-", "-", "-"]
+    interval = f"{summary.low:.3f}-{summary.high:.3f}"
+    record = f"{summary.wins}-{summary.ties}-{summary.losses}"
+    return [
+        f"{summary.mean:.3f}",
+        interval if summary.n_tasks > 1 else "-",
+        "" if name == KNN else record,
+    ]
+
+
+def _failed(name, k, failures, summaries, notes):
+    own = [f for f in failures if f.method == name and f.shots == k]
+    by_reason = {}
+    for failure in own:
+        reason = _short(failure.reason)
+        by_reason.setdefault(reason, set()).add(failure.task)
+    signs = []
+    for reason, tasks in by_reason.items():
+        named = sorted(task for task in tasks if task is not None)
+        if named and (name, k) in summaries["auroc"]:
+            reason = (
+                f"did not run on {len(named)} task(s), such as {named[0]}: {reason}"
+            )
+        signs.append(notes.sign(f"{reason}."))
+    return signs
+
+
+def _short(text):
+    text = " ".join(text.split()).rstrip(".")
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _timing(methods, records):
+    rows = []
+    for method in methods:
+        own = [r for r in records if r.method == method.name]
+        if not own:
+            continue
+        row = [f"  {method.name}", "-"]
+        if method.cls:
+            fits = {(r.fold, r.seed): r.fit_seconds for r in own}
+            row[1] = f"{np.mean(list(fits.values())):.1f}"
+        row.append(f"{1000 * np.mean([r.adapt_seconds for r in own]):.1f}")
+        row.append(f"{1000 * np.mean([r.score_seconds for r in own]):.1f}")
+        rows.append(row)
+    header = ["Time", "meta-train (s)", "adapt or fit (ms/task)", "score (ms/task)"]
+    return table(rows, header)
+
+
+class _Notes:
+    """Numbered footnotes, each text once."""
+
+    def __init__(self):
+        self.texts = []
+
+    def sign(self, text):
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+    def lines(self):
+        return [f"[{i}] {text}" for i, text in enumerate(self.texts, 1)]

@@ -1,0 +1,154 @@
+"""Runs every (fold, method, seed) and collects one record per task and K."""
+
+import time
+import warnings
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+from threadpoolctl import threadpool_limits
+
+from skmetaad._compare._methods import (
+    KNN,
+    SCALED,
+    TOO_FEW,
+    column_scale,
+    pyod_scores,
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    collection: str
+    fold: str
+    task: str
+    method: str
+    shots: int
+    seed: int
+    auroc: float
+    average_precision: float
+    fit_seconds: float
+    adapt_seconds: float
+    score_seconds: float
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A method that could not run at a K: on one task, or on all (task None)."""
+
+    method: str
+    shots: int
+    reason: str
+    task: str | None = None
+
+
+def run(collection, methods, shots, seeds, *, max_query, n_jobs, on_done):
+    """Return the records and failures of all cells, in a fixed order."""
+    cells = [
+        (fold, method, seed)
+        for method in methods
+        for fold in collection.folds
+        for seed in seeds
+    ]
+    n_workers = min(joblib.effective_n_jobs(n_jobs), len(cells))
+    done = [None] * len(cells)
+    tasks = (
+        joblib.delayed(_cell)(i, collection.name, *cell, shots, max_query)
+        for i, cell in enumerate(cells)
+    )
+    # Workers inherit one thread for their libraries; this process is limited only
+    # inside the block, when it runs the cells itself.
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        parallel = joblib.Parallel(n_workers, return_as="generator_unordered")
+        with threadpool_limits(1):
+            for i, records, failures, seconds in parallel(tasks):
+                done[i] = records, failures
+                fold, method, seed = cells[i]
+                on_done(f"{method.name}, fold {fold.name}, seed {seed}", seconds)
+    records = [record for part, _ in done for record in part]
+    return records, [failure for _, part in done for failure in part]
+
+
+def _cell(i, collection, fold, method, seed, shots, max_query):
+    start = time.perf_counter()
+    run_method = _run_ours if method.cls else _run_pyod
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Collections without a labelled outlier are legal here, and so is a
+        # detector that has not converged.
+        warnings.simplefilter("ignore")
+        rows, failures = run_method(fold, method, seed, shots, max_query)
+    records = [
+        Record(collection, fold.name, task, method.name, k, seed, *values)
+        for task, k, *values in rows
+    ]
+    return i, records, failures, time.perf_counter() - start
+
+
+def _metrics(y, abnormal):
+    if not np.isfinite(abnormal).all():
+        raise ValueError("scores hold NaN or infinite values")
+    return roc_auc_score(y == -1, abnormal), average_precision_score(y == -1, abnormal)
+
+
+def _run_ours(fold, method, seed, shots, max_query):
+    start = time.perf_counter()
+    try:
+        params = {"random_state": seed, **method.params}
+        detector = method.cls(**params).fit(fold.train)
+    except Exception as error:
+        return [], [Failure(method.name, k, f"fit failed: {error}") for k in shots]
+    fit_seconds = time.perf_counter() - start
+    rows, failures = [], []
+    for k in shots:
+        drawn = list(fold.drawn(k, seed, max_query))
+        if not drawn:
+            continue
+        try:
+            rows += _adapted(detector, fold.X, drawn, k, fit_seconds)
+        except Exception as error:
+            failures.append(Failure(method.name, k, str(error)))
+    return rows, failures
+
+
+def _adapted(detector, X, drawn, k, fit_seconds):
+    """Adapt to all tasks in one call, and score all queries in another."""
+    ids = np.array([task.id for task, *_ in drawn])
+    support = np.concatenate([support for _, support, _, _ in drawn])
+    query = np.concatenate([query for _, _, query, _ in drawn])
+    sizes = [len(query) for _, _, query, _ in drawn]
+    start = time.perf_counter()
+    adapted = detector.adapt(X[support], task=np.repeat(ids, k))
+    middle = time.perf_counter()
+    normal = adapted.score_samples(X[query], task=np.repeat(ids, sizes))
+    end = time.perf_counter()
+    share = (middle - start) / len(ids), (end - middle) / len(ids)
+    scores = np.split(normal, np.cumsum(sizes)[:-1])
+    return [
+        (task.id, k, *_metrics(y, -score), fit_seconds, *share)
+        for (task, _, _, y), score in zip(drawn, scores, strict=True)
+    ]
+
+
+def _run_pyod(fold, method, seed, shots, max_query):
+    X, name = fold.X, method.name
+    start = time.perf_counter()
+    if name == SCALED:
+        mean, std = column_scale(fold.train)
+        X, name = (X - mean) / std, KNN
+    fit_seconds = time.perf_counter() - start
+    rows, failures = [], []
+    least, reason = TOO_FEW.get(name, (1, ""))
+    for k in shots:
+        if k < least:
+            failures.append(Failure(method.name, k, reason))
+            continue
+        for task, support, query, y in fold.drawn(k, seed, max_query):
+            try:
+                scores, *seconds = pyod_scores(name, X[support], X[query], seed)
+                values = _metrics(y, scores)
+            except Exception as error:
+                failures.append(Failure(method.name, k, str(error), task.id))
+                continue
+            rows.append((task.id, k, *values, fit_seconds, *seconds))
+    return rows, failures

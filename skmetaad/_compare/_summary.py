@@ -1,0 +1,70 @@
+"""Means over tasks, bootstrap intervals, and wins against k-NN."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmetaad._compare._methods import KNN
+
+METRICS = {"auroc": "AUROC", "average_precision": "AP"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One method at one K in one metric, over tasks."""
+
+    mean: float
+    low: float
+    high: float
+    n_tasks: int
+    wins: int
+    ties: int
+    losses: int
+
+
+def per_task(records, metric):
+    """Return {(method, K): {(fold, task): mean over seeds}}."""
+    values = {}
+    for r in records:
+        tasks = values.setdefault((r.method, r.shots), {})
+        tasks.setdefault((r.fold, r.task), []).append(getattr(r, metric))
+    return {
+        key: {task: float(np.mean(v)) for task, v in tasks.items()}
+        for key, tasks in values.items()
+    }
+
+
+def summarize(records, metric, seed=0):
+    """Return {(method, K): Summary}."""
+    values = per_task(records, metric)
+    return {
+        (method, k): _summary(tasks, values.get((KNN, k), {}), seed)
+        for (method, k), tasks in values.items()
+    }
+
+
+def _summary(tasks, knn, seed):
+    x = np.array(list(tasks.values()))
+    low, high = interval(x, seed)
+    common = [task for task in tasks if task in knn]
+    gain = np.array([tasks[task] - knn[task] for task in common])
+    tie = np.abs(gain) < 1e-9
+    return Summary(
+        mean=float(x.mean()),
+        low=low,
+        high=high,
+        n_tasks=len(x),
+        wins=int(((gain > 0) & ~tie).sum()),
+        ties=int(tie.sum()),
+        losses=int(((gain < 0) & ~tie).sum()),
+    )
+
+
+def interval(x, seed, n_resamples=2000):
+    """Return the 95 % percentile bootstrap interval of the mean over tasks."""
+    if len(x) < 2:
+        return np.nan, np.nan
+    rng = np.random.default_rng(seed)
+    means = x[rng.integers(len(x), size=(n_resamples, len(x)))].mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

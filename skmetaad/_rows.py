@@ -1,0 +1,100 @@
+"""Rows of many tasks: taking the input apart, ordering, thinning and padding it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmetaad.tasks import as_collection
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Validated rows: values, labels or None, task codes 0..T-1, and the task ids.
+
+    `ids` is empty when no task was named: then all rows have code 0.
+    """
+
+    X: np.ndarray
+    y: np.ndarray | None
+    code: np.ndarray
+    ids: tuple
+
+    @property
+    def n_tasks(self):
+        return max(len(self.ids), 1)
+
+
+def unpack(X, y, task):
+    """Split a collection of tasks into arrays; leave arrays as they are."""
+    tasks = as_collection(X)
+    if tasks is None:
+        return X, y, task
+    for name, value in (("y", y), ("task", task)):
+        if value is not None:
+            raise ValueError(
+                f"{name} was given beside a TaskCollection, which brings its own: "
+                f"expected {name}=None."
+            )
+    return tasks.arrays()
+
+
+def thin(rows, max_rows):
+    """Sort each task's rows by content and keep at most `max_rows` of each label.
+
+    Sorting by content makes whatever follows independent of the order in which the
+    rows came; a fixed permutation of the sorted rows picks those that stay.
+    """
+    outlier = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
+    key = np.asarray(rows.X, dtype=np.float64) @ _directions(rows.X.shape[1])
+    order = np.lexsort((key, outlier, rows.code))
+    group = rows.code[order] * 2 + outlier[order]
+    start = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    sizes = np.diff(np.r_[start, len(order)])
+    if sizes.max() > max_rows:
+        kept = [
+            order[a : a + n]
+            if n <= max_rows
+            else order[a + np.sort(np.random.default_rng(0).permutation(n)[:max_rows])]
+            for a, n in zip(start, sizes, strict=True)
+        ]
+        order = np.concatenate(kept)
+    y = None if rows.y is None else rows.y[order]
+    return Rows(rows.X[order], y, rows.code[order], rows.ids)
+
+
+def _directions(n_features):
+    return np.random.default_rng(0).standard_normal(n_features)
+
+
+def padded(rows, index):
+    """Gather rows (T, K) with -1 padding into X (T, K, d), y (T, K) and mask (T, K)."""
+    mask = index >= 0
+    X = rows.X[index].astype(np.float64)
+    X[~mask] = 0.0
+    y = np.ones(index.shape, np.int8) if rows.y is None else rows.y[index]
+    return X, np.where(mask, y, 0).astype(np.int8), mask
+
+
+def stack_states(states, order):
+    """Join states along the task axis and sort tasks back by `order`.
+
+    Blocks of tasks may differ in their number of support rows (axis 1); shorter ones
+    are padded with zeros, which every state marks as absent by its own mask.
+    """
+    joined = {}
+    back = np.argsort(np.concatenate(order))
+    for name in states[0]:
+        parts = [state[name] for state in states]
+        if parts[0].ndim > 1:
+            width = max(part.shape[1] for part in parts)
+            parts = [_pad_axis1(part, width) for part in parts]
+        joined[name] = np.concatenate(parts)[back]
+    return joined
+
+
+def _pad_axis1(part, width):
+    if part.shape[1] == width:
+        return part
+    pad = [(0, 0)] * part.ndim
+    pad[1] = (0, width - part.shape[1])
+    return np.pad(part, pad)

@@ -1,0 +1,55 @@
+"""Losses of the outer loop, and the outliers made up where a fleet has none."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from skmetaad.core.train import Batch
+
+
+def separation(score: Tensor, query_y: Tensor) -> Tensor:
+    r"""Return the loss that sets inliers' scores above outliers'.
+
+    The mean of two terms over a batch of score (B, Q), query_y (B, Q) in {-1, +1}:
+    logistic loss of the score read as the log-odds of an inlier, which makes scores
+    comparable between tasks, and the logistic loss of all inlier-outlier differences
+    inside a task, a smooth form of 1 - AUROC.
+    """
+    y = query_y.to(score.dtype)
+    logistic = softplus(-y * score).mean()
+    inlier = (query_y == 1).to(score.dtype)
+    pair = inlier.unsqueeze(2) * (1 - inlier).unsqueeze(1)
+    gap = score.unsqueeze(2) - score.unsqueeze(1)
+    ranking = (softplus(-gap) * pair).sum() / pair.sum().clamp_min(1.0)
+    return 0.5 * (logistic + ranking)
+
+
+def with_departures(batch: Batch, generator: torch.Generator) -> Batch:
+    """Append synthetic outliers when the query holds inliers only.
+
+    Each inlier is departed from in one of two ways, drawn per row: a random third of
+    its features is set to a uniform draw from twice the range the episode spans, or
+    all features are shifted by noise of up to twice their standard deviation.
+    """
+    if bool((batch.query_y == -1).any()):
+        return batch
+    query = batch.query
+    rows = torch.cat([batch.support, query], dim=1)
+    low, high = rows.amin(dim=1, keepdim=True), rows.amax(dim=1, keepdim=True)
+    spread = rows.std(dim=1, keepdim=True, correction=0)
+    flat = torch.all(spread == 0, dim=2, keepdim=True)
+    spread = torch.where(flat, torch.ones_like(spread), spread)
+    u = torch.rand(query.shape, generator=generator, dtype=query.dtype)
+    middle, half = (low + high) / 2, (high - low) + 0.5 * spread
+    replaced = middle + (2 * u - 1) * half
+    some = torch.rand(query.shape, generator=generator) < 1 / 3
+    some[..., 0] |= ~some.any(dim=2)
+    noise = torch.randn(query.shape, generator=generator, dtype=query.dtype)
+    size = 2 * torch.rand(*query.shape[:2], 1, generator=generator, dtype=query.dtype)
+    shifted = query + size * spread * noise
+    kind = torch.rand(*query.shape[:2], 1, generator=generator) < 0.5
+    outliers = torch.where(kind, torch.where(some, replaced, query), shifted)
+    return batch._replace(
+        query=torch.cat([query, outliers], dim=1),
+        query_y=torch.cat([batch.query_y, -torch.ones_like(batch.query_y)], dim=1),
+    )

@@ -1,0 +1,78 @@
+"""Scaling learned over a fleet and shrunk to each task (empirical Bayes)."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skmetaad.core.nets import Params
+
+
+def fleet_moments(
+    X: np.ndarray, y: np.ndarray | None, code: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the fleet's center and its variances per feature: total, within, between.
+
+    Every task counts the same, whatever its number of rows; rows labelled as outliers
+    do not count. Features without any spread get a variance of one.
+    """
+    if y is not None:
+        X, code = X[y != -1], code[y != -1]
+    X = X.astype(np.float64, copy=False)
+    _, code = np.unique(code, return_inverse=True)
+    n = np.bincount(code).astype(np.float64)
+    overall = X.mean(axis=0)
+    total = _sum_by(X - overall, code, len(n))
+    mean = total / n[:, None]
+    square = _sum_by((X - overall - mean[code]) ** 2, code, len(n))
+    enough = n > 1
+    if enough.any():
+        within = (square[enough] / (n[enough, None] - 1)).mean(axis=0)
+    else:
+        within = np.zeros(X.shape[1])
+    between = mean.var(axis=0)
+    spread = within + between
+    tiny = 1e-12 * (1.0 + overall**2)
+    flat = spread <= tiny
+    # A feature that is constant inside every task still gets a small within-task
+    # variance, so that a departure counts without deciding all on its own.
+    within = np.where(flat, 1.0, np.maximum(within, 1e-2 * spread))
+    return {
+        "center": overall + mean.mean(axis=0),
+        "total": np.where(flat, 1.0, spread),
+        "within": within,
+        "between": np.where(flat, 1.0, np.maximum(between, 1e-2 * spread)),
+    }
+
+
+def _sum_by(X: np.ndarray, code: np.ndarray, n_groups: int) -> np.ndarray:
+    order = np.argsort(code, kind="stable")
+    start = np.searchsorted(code[order], np.arange(n_groups))
+    return np.add.reduceat(X[order], start, axis=0)
+
+
+def task_moments(
+    moments: Params, support: Tensor, weight: Tensor, strength: float
+) -> tuple[Tensor, Tensor]:
+    r"""Return each task's mean and standard deviation, (T, 1, d), shrunk to the fleet's.
+
+    With K weighted rows centered on the fleet, within-task variance w and between-task
+    variance b, the mean is the posterior mean of a normal model,
+    :math:`(\sum x / w) / (K / w + 1 / b)`, and the variance
+    :math:`(\nu w + \sum (x - m)^2) / (\nu + K)` with :math:`\nu` = `strength`.
+    """
+    weight = weight.unsqueeze(-1)
+    n = weight.sum(dim=1, keepdim=True)
+    precision = n / moments["within"] + 1.0 / moments["between"]
+    total = (support * weight).sum(dim=1, keepdim=True)
+    mean = total / moments["within"] / precision
+    square = ((support - mean) ** 2 * weight).sum(dim=1, keepdim=True)
+    variance = (strength * moments["within"] + square) / (strength + n)
+    return mean, variance.sqrt()
+
+
+def squash(z: Tensor, limit: float = 8.0) -> Tensor:
+    """Leave |z| <= limit as it is and let what lies beyond grow logarithmically."""
+    beyond = (z.abs() - limit).clamp_min(0.0)
+    return torch.where(
+        z.abs() <= limit, z, z.sign() * (limit + torch.log1p(beyond))
+    )

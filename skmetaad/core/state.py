@@ -1,0 +1,40 @@
+"""The two crossings between numpy and torch, and seeded generators."""
+
+import numpy as np
+import torch
+
+from torch import Tensor
+
+
+def to_tensors(
+    arrays: dict[str, np.ndarray], dtype: torch.dtype = torch.float64
+) -> dict[str, Tensor]:
+    """Turn arrays into tensors; floating ones take `dtype`, masks stay boolean."""
+    return {name: to_tensor(value, dtype) for name, value in arrays.items()}
+
+
+def to_tensor(array: np.ndarray, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Turn one array into a tensor, without a copy where it can be avoided."""
+    # Memory-mapped and read-only arrays are legal input, torch wants writable ones.
+    array = np.ascontiguousarray(array)
+    if not array.flags.writeable:
+        array = array.copy()
+    tensor = torch.from_numpy(array)
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def to_numpy(
+    tensors: dict[str, Tensor], dtype: type = np.float32
+) -> dict[str, np.ndarray]:
+    """Turn tensors into arrays of their own memory; floating ones take `dtype`."""
+    return {
+        name: value.detach().cpu().numpy().astype(dtype)
+        if value.is_floating_point()
+        else value.detach().cpu().numpy().copy()
+        for name, value in tensors.items()
+    }
+
+
+def generator(rng: np.random.Generator) -> torch.Generator:
+    """Return a torch generator seeded from a numpy one; no global RNG moves."""
+    return torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))

@@ -1,0 +1,84 @@
+"""The outer loop: stochastic gradient descent over meta-batches of episodes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from skmetaad.core.nets import Params
+
+
+class Batch(NamedTuple):
+    """A meta-batch: support (B, K, d), its labels (B, K), query (B, Q, d), labels."""
+
+    support: Tensor
+    support_y: Tensor
+    query: Tensor
+    query_y: Tensor
+
+
+class NotFinite(ArithmeticError):
+    """The loss of a meta-iteration is not a finite number."""
+
+
+@dataclass
+class Trained:
+    """What meta-training ends with: the best parameters and the course of the loss."""
+
+    params: Params
+    loss: list[float]
+    validation_loss: list[float]
+    n_iter: int
+
+
+def meta_train(
+    params: Params,
+    loss_of: Callable[[Params, Batch], Tensor],
+    draw: Callable[[], Batch],
+    *,
+    n_iter: int,
+    learning_rate: float,
+    weight_decay: float = 0.0,
+    max_norm: float = 1.0,
+    validate: Callable[[Params], float] | None = None,
+    every: int = 25,
+    patience: int = 5,
+    on_iteration: Callable[[int], bool] = lambda i: False,
+) -> Trained:
+    """Minimise the expected episode loss by AdamW with a cosine-decayed rate.
+
+    With `validate`, the loss on held-out tasks is measured every `every` iterations;
+    training stops after `patience` measurements without a new best one, and the best
+    parameters are returned. `on_iteration` may ask to stop by returning True.
+    """
+    params = {name: value.clone().requires_grad_() for name, value in params.items()}
+    values = list(params.values())
+    optimizer = torch.optim.AdamW(values, lr=learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_iter)
+    result = Trained(params, [], [], 0)
+    best, best_params, stale = float("inf"), None, 0
+    for i in range(n_iter):
+        loss = loss_of(params, draw())
+        if not torch.isfinite(loss):
+            raise NotFinite(f"the loss of meta-iteration {i} is {loss.item()}")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(values, max_norm)
+        optimizer.step()
+        schedule.step()
+        result.loss.append(loss.item())
+        result.n_iter = i + 1
+        if validate is not None and ((i + 1) % every == 0 or i + 1 == n_iter):
+            now = validate(params)
+            result.validation_loss.append(now)
+            stale = 0 if now < best else stale + 1
+            if now < best:
+                best = now
+                best_params = {k: v.detach().clone() for k, v in params.items()}
+        if on_iteration(i) or stale >= patience:
+            break
+    final = best_params if best_params is not None else params
+    result.params = {name: value.detach() for name, value in final.items()}
+    return result

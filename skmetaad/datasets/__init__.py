@@ -1,0 +1,6 @@
+"""Task collections: generated ones, and loaders of folders."""
+
+from skmetaad.datasets._directory import load_directory
+from skmetaad.datasets._fleet import make_fleet
+
+__all__ = ["load_directory", "make_fleet"]

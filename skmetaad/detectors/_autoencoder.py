@@ -1,0 +1,200 @@
+"""MAML on a dense autoencoder."""
+
+from numbers import Integral, Real
+
+from skmetaad._compat import Interval, StrOptions
+from skmetaad.core.autoencoder import MAMLAutoencoder
+from skmetaad.core.nets import ACTIVATIONS
+from skmetaad.detectors._torch import TorchMetaDetector
+
+
+class MAMLAutoencoderDetector(TorchMetaDetector):
+    r"""Autoencoder that learns, over tasks, to adapt to a new one in a few steps.
+
+    Model-agnostic meta-learning [1]_ of a dense autoencoder. The inner loop descends on
+    the reconstruction error :math:`L_i` of a task's support rows, all tasks of a
+    meta-batch at once:
+
+    .. math:: \theta_i' = \theta - \alpha \nabla_\theta L_i(\theta)
+
+    (`inner_steps` times), and the outer loop moves the start :math:`\theta` so that the
+    adapted networks reconstruct the query's inliers and separate its outliers:
+
+    .. math:: \theta \leftarrow \theta - \beta \nabla_\theta
+              \sum_i L^{\mathrm{query}}_i(\theta_i')
+
+    The query loss is the reconstruction error of inliers plus `separation_weight` times
+    a logistic loss of the scores (rows against their labels, and inlier-outlier pairs).
+    Rows are scaled by the task's mean and standard deviation, both shrunk to the
+    fleet's. The score is :math:`b - e^{a} (\log e(x) - c \ell)`, where :math:`e(x)` is
+    the squared reconstruction error under learned feature weights, :math:`\ell` the
+    mean of :math:`\log e` over the support, and a, b, c are learned.
+
+    Parameters
+    ----------
+    hidden_sizes : tuple of int, default=(64, 16)
+        Widths of the encoder's layers; the last is the bottleneck. The decoder mirrors
+        them.
+    activation : {"relu", "tanh", "silu"}, default="relu"
+        Activation between layers.
+    inner_steps : int, default=3
+        Gradient steps of the inner loop.
+    inner_rate : float, default=0.1
+        Rate :math:`\alpha` of the inner loop; the start value when rates are learned.
+    learn_rates : bool, default=True
+        Whether to learn one inner rate per parameter tensor and step [2]_.
+    order : {1, 2}, default=2
+        2 differentiates through the inner loop's gradients (MAML); 1 takes them as
+        constants (first-order MAML).
+    separation_weight : float, default=1.0
+        Weight of the separation from outliers in the outer loss.
+    n_support : int or tuple of (int, int), default=(1, 50)
+        Support rows per episode of meta-training. A tuple gives the smallest and the
+        largest number; one is drawn per meta-batch.
+    n_query : int, default=32
+        Query rows per episode of meta-training, half of them outliers.
+    negatives : {"auto", "labels", "other_tasks", "synthetic"}, default="auto"
+        Where the query's outliers come from: labelled rows (-1), rows of other tasks,
+        or synthetic departures from the inliers. "auto" takes the first of these that
+        the data has.
+    n_iter : int, default=500
+        Largest number of meta-iterations (outer steps).
+    meta_batch_size : int, default=16
+        Episodes per meta-iteration.
+    learning_rate : float, default=3e-3
+        Rate :math:`\beta` of the outer loop (AdamW, cosine decay).
+    weight_decay : float, default=1e-4
+        Decoupled weight decay of the outer loop.
+    early_stopping : bool, default=False
+        Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
+        stop when it no longer falls, and keep the best parameters.
+    validation_fraction : float, default=0.2
+        Share of tasks held out for `early_stopping`, at least one.
+    n_iter_no_change : int, default=5
+        Measurements without a new best loss before training stops.
+    contamination : float, default=0.1
+        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
+        sets the threshold: of training rows after `fit`, of a new task's inliers after
+        `adapt`.
+    max_support : int, default=256
+        Largest number of support rows kept per task; more are thinned at random.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all randomness in `fit`.
+
+    Attributes
+    ----------
+    meta_ : dict of str to ndarray
+        The meta-learned start, inner rates, score head, and scaling.
+    state_ : dict of str to ndarray
+        The adapted networks, with a leading axis of tasks.
+    reference_ : dict of str to ndarray or None
+        What judges rows that come without a task.
+    task_ids_ : tuple
+        The ids of the tasks in `state_`, in order.
+    offset_ : float or ndarray of shape (n_tasks,)
+        Threshold: `decision_function = score_samples - offset_`.
+    task_offsets_ : ndarray of shape (n_tasks,)
+        The threshold of each task in `task_ids_`.
+    offset_prior_ : tuple of (ndarray, ndarray)
+        Numbers of support rows, and the threshold the training tasks need at each.
+    history_ : dict of str to ndarray
+        "loss" per meta-iteration and "validation_loss" per measurement.
+    n_iter_ : int
+        Meta-iterations run.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, when `X` has names.
+
+    See Also
+    --------
+    MetaPrototypeDetector : No inner loop: faster, and the better start on most fleets.
+
+    References
+    ----------
+    .. [1] Finn, Abbeel, Levine (2017). Model-Agnostic Meta-Learning for Fast
+       Adaptation of Deep Networks. ICML. :arxiv:`1703.03400`
+    .. [2] Antoniou, Edwards, Storkey (2019). How to train your MAML. ICLR.
+       :arxiv:`1810.09502`
+
+    Examples
+    --------
+    >>> from skmetaad import MAMLAutoencoderDetector
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=10, random_state=0)
+    >>> det = MAMLAutoencoderDetector(n_iter=50, random_state=0).fit(fleet[:8])
+    >>> new = fleet[8]
+    >>> adapted = det.adapt(new.X[new.y == 1][:10])
+    >>> adapted.predict(new.X).shape == new.y.shape
+    True
+    """
+
+    _parameter_constraints = {
+        **TorchMetaDetector._parameter_constraints,
+        "hidden_sizes": [tuple, list],
+        "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
+        "inner_steps": [Interval(Integral, 1, None, closed="left")],
+        "inner_rate": [Interval(Real, 0, None, closed="neither")],
+        "learn_rates": ["boolean"],
+        "order": [Interval(Integral, 1, 2, closed="both")],
+        "separation_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        hidden_sizes=(64, 16),
+        activation="relu",
+        inner_steps=3,
+        inner_rate=0.1,
+        learn_rates=True,
+        order=2,
+        separation_weight=1.0,
+        n_support=(1, 50),
+        n_query=32,
+        negatives="auto",
+        n_iter=500,
+        meta_batch_size=16,
+        learning_rate=3e-3,
+        weight_decay=1e-4,
+        early_stopping=False,
+        validation_fraction=0.2,
+        n_iter_no_change=5,
+        contamination=0.1,
+        max_support=256,
+        random_state=None,
+    ):
+        super().__init__(
+            contamination=contamination,
+            max_support=max_support,
+            random_state=random_state,
+        )
+        self.hidden_sizes = hidden_sizes
+        self.activation = activation
+        self.inner_steps = inner_steps
+        self.inner_rate = inner_rate
+        self.learn_rates = learn_rates
+        self.order = order
+        self.separation_weight = separation_weight
+        self.n_support = n_support
+        self.n_query = n_query
+        self.negatives = negatives
+        self.n_iter = n_iter
+        self.meta_batch_size = meta_batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+
+    def _core(self, n_features):
+        hidden = self._checked_sizes("hidden_sizes")
+        return MAMLAutoencoder(
+            sizes=(n_features, *hidden, *hidden[-2::-1], n_features),
+            activation=self.activation,
+            inner_steps=self.inner_steps,
+            inner_rate=self.inner_rate,
+            learn_rates=self.learn_rates,
+            order=self.order,
+            separation_weight=self.separation_weight,
+        )

@@ -1,0 +1,154 @@
+"""The outer loss of MAML against a plain loop over tasks and finite differences."""
+
+import numpy as np
+import pytest
+import torch
+
+from skmetaad.core.autoencoder import HEAD, NETWORK, RATE, MAMLAutoencoder
+from skmetaad.core.train import Batch
+
+STRENGTH = 10.0
+
+
+def make_batch(n_tasks=3, n_support=4, n_query=6, width=5):
+    g = torch.Generator().manual_seed(1)
+    draw = lambda *shape: torch.randn(*shape, generator=g, dtype=torch.float64)  # noqa: E731
+    y = torch.ones(n_tasks, n_query, dtype=torch.int8)
+    y[:, n_query // 2 :] = -1
+    support_y = torch.ones(n_tasks, n_support, dtype=torch.int8)
+    return Batch(
+        draw(n_tasks, n_support, width), support_y, 2 * draw(n_tasks, n_query, width), y
+    )
+
+
+def make_params(core, width=5):
+    params = core.init(torch.Generator().manual_seed(0))
+    params = {k: v.double() for k, v in params.items()}
+    params[HEAD + "feature"] = torch.linspace(-1, 1, width, dtype=torch.float64)
+    params[HEAD + "level"] = torch.tensor(0.3, dtype=torch.float64)
+    params |= {k: 3 * v for k, v in params.items() if k.startswith(NETWORK)}
+    g = torch.Generator().manual_seed(3)
+    wide = torch.rand(width, generator=g, dtype=torch.float64)
+    return params, {"within": 0.2 + wide, "between": 0.5 + wide}
+
+
+def plain_loss(core, params, fixed, batch, order):
+    """The same outer loss, one task, one row and one parameter at a time."""
+    total_rec, n_rec, logistic, pairs = 0.0, 0, [], []
+    names = [k for k in params if k.startswith(NETWORK)]
+    weight = torch.softmax(params[HEAD + "feature"], 0)
+
+    def forward(net, row):
+        for i in range(core.n_layers):
+            row = row @ net[f"{NETWORK}weight{i}"] + net[f"{NETWORK}bias{i}"]
+            if i < core.n_layers - 1:
+                row = torch.relu(row)
+        return row
+
+    def log_error(net, row):
+        return torch.log(((forward(net, row) - row) ** 2 * weight).sum() + 1e-6)
+
+    for support, query, labels in zip(
+        batch.support, batch.query, batch.query_y, strict=True
+    ):
+        k = len(support)
+        mean = (support.sum(0) / fixed["within"]) / (
+            k / fixed["within"] + 1 / fixed["between"]
+        )
+        variance = (STRENGTH * fixed["within"] + ((support - mean) ** 2).sum(0)) / (
+            STRENGTH + k
+        )
+        squash = lambda v: torch.where(  # noqa: E731
+            v.abs() <= 8, v, v.sign() * (8 + torch.log1p((v.abs() - 8).clamp_min(0)))
+        )
+        rows = [squash((row - mean) / variance.sqrt()) for row in support]
+        net = {name: params[name] for name in names}
+        for step in range(core.inner_steps):
+            loss = sum(((forward(net, r) - r) ** 2).mean() for r in rows) / k
+            grads = torch.autograd.grad(
+                loss, list(net.values()), create_graph=order == 2
+            )
+            rates = (
+                {n: params[RATE + n].exp()[step] for n in names}
+                if core.learn_rates
+                else dict.fromkeys(names, core.inner_rate)
+            )
+            net = {
+                n: v - rates[n] * g
+                for (n, v), g in zip(net.items(), grads, strict=True)
+            }
+        level = sum(log_error(net, r) for r in rows) / k
+        scores = []
+        for row, label in zip(query, labels, strict=True):
+            z = squash((row - mean) / variance.sqrt())
+            error = log_error(net, z) - params[HEAD + "level"] * level
+            s = params[HEAD + "bias"] - params[HEAD + "slope"].exp() * error
+            scores.append(s)
+            logistic.append(torch.log1p(torch.exp(-label * s)))
+            if label == 1:
+                total_rec = total_rec + ((forward(net, z) - z) ** 2).mean()
+                n_rec += 1
+        for s, a in zip(scores, labels, strict=True):
+            for t, b in zip(scores, labels, strict=True):
+                if a == 1 and b == -1:
+                    pairs.append(torch.log1p(torch.exp(-(s - t))))
+    apart = 0.5 * (sum(logistic) / len(logistic) + sum(pairs) / len(pairs))
+    return total_rec / n_rec + core.separation_weight * apart
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("learn_rates", [False, True])
+@pytest.mark.parametrize("inner_steps", [1, 3])
+def test_outer_gradient_equals_plain_loop(order, learn_rates, inner_steps):
+    core = MAMLAutoencoder(
+        (5, 7, 3, 7, 5), inner_steps=inner_steps, learn_rates=learn_rates, order=order
+    )
+    params, fixed = make_params(core)
+    batch = make_batch()
+    leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+    loss = core.loss({**fixed, **leaves}, batch)
+    plain = {k: v.clone().requires_grad_() for k, v in params.items()}
+    expected = plain_loss(core, plain, fixed, batch, order)
+    np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-10)
+    grads = torch.autograd.grad(loss, list(leaves.values()))
+    wanted = torch.autograd.grad(expected, list(plain.values()))
+    for name, got, want in zip(leaves, grads, wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def test_outer_gradient_equals_finite_differences():
+    # tanh has no kinks for a finite step to fall across.
+    core = MAMLAutoencoder((5, 7, 3, 7, 5), activation="tanh", inner_steps=2)
+    params, fixed = make_params(core)
+    batch = make_batch()
+    leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+    grads = torch.autograd.grad(
+        core.loss({**fixed, **leaves}, batch), list(leaves.values())
+    )
+    step = 1e-6
+    for name, grad in zip(leaves, grads, strict=True):
+        value = params[name]
+        for flat in range(0, value.numel(), max(1, value.numel() // 4)):
+            moved = []
+            for sign in (1, -1):
+                other = {k: v.clone() for k, v in params.items()}
+                other[name].view(-1)[flat] += sign * step
+                with torch.enable_grad():
+                    probe = {k: v.requires_grad_() for k, v in other.items()}
+                    moved.append(core.loss({**fixed, **probe}, batch).item())
+            difference = (moved[0] - moved[1]) / (2 * step)
+            np.testing.assert_allclose(
+                grad.reshape(-1)[flat], difference, rtol=1e-4, atol=1e-7, err_msg=name
+            )
+
+
+def test_first_order_differs_from_second_order():
+    batch = make_batch()
+    grads = []
+    for order in (1, 2):
+        core = MAMLAutoencoder((5, 7, 3, 7, 5), order=order)
+        params, fixed = make_params(core)
+        leaves = {k: v.requires_grad_() for k, v in params.items()}
+        loss = core.loss({**fixed, **leaves}, batch)
+        grads.append(torch.autograd.grad(loss, leaves[NETWORK + "weight0"])[0])
+    assert (grads[0] - grads[1]).abs().max() > 1e-4
