@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skmetaad._drawing import ByTask, check_contamination
+
 __all__ = ["EpisodeSampler", "Episodes", "blocks", "draw_support_query"]
 
 NEGATIVES = ("auto", "labels", "other_tasks", "synthetic")
@@ -13,7 +15,7 @@ NEGATIVES = ("auto", "labels", "other_tasks", "synthetic")
 class Episodes:
     """A meta-batch of B episodes, as row numbers into stacked arrays.
 
-    Attributes
+    Parameters
     ----------
     task : ndarray of shape (B,)
         The task code of each episode.
@@ -43,7 +45,7 @@ class Episodes:
 
 
 class EpisodeSampler:
-    """Draws meta-batches of episodes from stacked tasks.
+    """Draw meta-batches of episodes from stacked tasks.
 
     Parameters
     ----------
@@ -61,9 +63,11 @@ class EpisodeSampler:
         Where outliers come from. "auto" takes labelled rows where a task has them, else
         inliers of other tasks, else ("synthetic") leaves them to the method.
     n_support_outliers : int, default=0
-        Labelled outliers put into the support of tasks that have enough of them.
+        Labelled outliers of the task put into its support, fewer where it has fewer.
     contamination : float, default=0.0
-        Share of the support's inlier rows replaced by outliers that keep the label +1.
+        Share of the support's inlier rows, rounded to whole rows, replaced by outliers
+        that keep the label +1, in [0, 1). They are labelled outliers of the task, or
+        where it has none rows of other tasks; where these run out rows stay clean.
 
     Attributes
     ----------
@@ -75,8 +79,14 @@ class EpisodeSampler:
     Raises
     ------
     ValueError
-        When no task has two rows to draw from, or `negatives` asks for outliers that
-        the data does not have.
+        When no task has two rows to draw from, `negatives` asks for outliers that the
+        data does not have, or a number is out of range.
+
+    Notes
+    -----
+    No row is in both support and query of an episode. A task of n inliers gives at most
+    n - 1 to the support; where rows run out, the query repeats its own. The cost of a
+    draw does not depend on the number of rows per task.
 
     Examples
     --------
@@ -100,26 +110,48 @@ class EpisodeSampler:
         n_support_outliers=0,
         contamination=0.0,
     ):
-        self.n_tasks = int(code.max()) + 1
-        self.n_support = n_support
+        code = np.asarray(code)
+        self.n_tasks = int(code.max(initial=-1)) + 1
+        several = isinstance(n_support, list | tuple)
+        self.n_support = tuple(n_support) if several else n_support
         self.n_query = n_query
         self.n_support_outliers = n_support_outliers
         self.contamination = contamination
-        outlier = np.zeros(len(code), bool) if y is None else np.asarray(y) == -1
-        self._inliers = _ByTask(np.flatnonzero(~outlier), code, self.n_tasks)
-        self._outliers = _ByTask(np.flatnonzero(outlier), code, self.n_tasks)
-        self.negatives_ = self._resolve(negatives)
-        usable = self._inliers.count >= 2
-        if negatives == "labels":
-            usable &= self._outliers.count > 0
-        self._usable = np.flatnonzero(usable)
-        if not len(self._usable):
+        self._check_numbers()
+        if y is not None and len(y) != len(code):
             raise ValueError(
-                "no task has 2 rows that are not labelled as outliers: expected at "
-                "least one support and one query row in some task."
+                f"y has {len(y)} labels, code has {len(code)}: expected as many."
+            )
+        outlier = np.zeros(len(code), bool) if y is None else np.asarray(y) == -1
+        self._inliers = ByTask(np.flatnonzero(~outlier), code, self.n_tasks)
+        self._outliers = ByTask(np.flatnonzero(outlier), code, self.n_tasks)
+        self.negatives_ = self._resolve(negatives)
+        self._usable = self._inliers.count >= 2
+        if negatives == "labels":
+            self._usable &= self._outliers.count > 0
+        if not self._usable.any():
+            raise ValueError(
+                "no task has 2 rows that are not labelled as outliers: expected one "
+                "support and one query row in some task."
             )
 
+    def _check_numbers(self):
+        bounds = self.n_support
+        low, high = bounds if isinstance(bounds, tuple) else (bounds, bounds)
+        if not 1 <= low <= high:
+            raise ValueError(
+                f"n_support={bounds!r}: expected at least 1, or (low, high) ascending."
+            )
+        for name, least in (("n_query", 1), ("n_support_outliers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}: expected at least {least}."
+                )
+        check_contamination(self.contamination)
+
     def _resolve(self, negatives):
+        if negatives not in NEGATIVES:
+            raise ValueError(f"negatives={negatives!r}: expected one of {NEGATIVES}.")
         labelled = (self._outliers.count > 0).any()
         if negatives == "auto":
             if labelled:
@@ -127,13 +159,11 @@ class EpisodeSampler:
             return "other_tasks" if self.n_tasks > 1 else "synthetic"
         if negatives == "labels" and not labelled:
             raise ValueError(
-                "negatives='labels', but no row is labelled -1: expected labelled "
-                "outliers, or negatives='auto'."
+                "negatives='labels', but no row is labelled -1: expected some."
             )
         if negatives == "other_tasks" and self.n_tasks < 2:
             raise ValueError(
-                "negatives='other_tasks' with 1 task: expected at least 2 tasks, or "
-                "negatives='auto'."
+                "negatives='other_tasks' with 1 task: expected at least 2 tasks."
             )
         return negatives
 
@@ -147,7 +177,8 @@ class EpisodeSampler:
         rng : numpy.random.Generator
             Source of randomness.
         tasks : array-like of int, default=None
-            Task codes to draw from; outliers from other tasks come from these, too.
+            Task codes to draw from. Outliers from other tasks come from these as well,
+            unless there is only one.
 
         Returns
         -------
@@ -159,34 +190,46 @@ class EpisodeSampler:
         ValueError
             When none of `tasks` has two rows to draw from.
         """
-        pool = self._usable if tasks is None else np.intersect1d(tasks, self._usable)
-        if not len(pool):
-            raise ValueError(f"tasks={tasks!r} have no task with 2 rows to draw from.")
-        again = n_episodes > len(pool)
-        task = rng.choice(pool, n_episodes, replace=again)
+        pool = self._pool(tasks)
+        task = rng.choice(pool, n_episodes, replace=n_episodes > len(pool))
         n_support = self._draw_n_support(rng)
-        n_out = 0 if self.negatives_ == "synthetic" else self.n_query // 2
-        n_in = self.n_query - n_out
-        support, query = self._draw_inliers(task, n_support, n_in, rng)
-        support_y = np.where(support >= 0, 1, 0).astype(np.int8)
         n_extra = self.n_support_outliers
         n_hidden = round(self.contamination * n_support)
-        outliers = self._draw_outliers(task, n_out + n_extra + n_hidden, pool, rng)
+        n_out = 0 if self.negatives_ == "synthetic" else self.n_query // 2
+        own_out = n_out if self.negatives_ == "labels" else 0
+        n_in = self.n_query - n_out
+
+        support, query = self._inliers.draw_two(task, n_support, n_in, rng)
+        support_y = (support >= 0).astype(np.int8)
+        own, outliers = self._outliers.draw_two(task, n_extra + n_hidden, own_out, rng)
+        unlabelled = self._outliers.count[task] == 0
+        if not own_out:
+            outliers = self._draw_others(task, n_out, pool, rng)
+        elif unlabelled.any():
+            outliers[unlabelled] = self._draw_others(task[unlabelled], n_out, pool, rng)
         if n_hidden:
-            hidden = outliers[:, n_out + n_extra :]
-            there = support[:, :n_hidden] >= 0
-            support[:, :n_hidden] = np.where(there, hidden, -1)
+            hidden = self._hidden(own[:, n_extra:], outliers, task, pool, rng)
+            clean = support[:, :n_hidden]
+            replaced = (hidden >= 0) & (clean >= 0)
+            support[:, :n_hidden] = np.where(replaced, hidden, clean)
         if n_extra:
-            extra = outliers[:, n_out : n_out + n_extra].copy()
-            # A task without labels of its own, or too few, gets none in its support.
-            extra[self._outliers.count[task] < n_out + n_extra + n_hidden] = -1
-            support = np.concatenate([support, extra], axis=1)
-            extra_y = np.where(extra >= 0, -1, 0).astype(np.int8)
+            support = np.concatenate([support, own[:, :n_extra]], axis=1)
+            extra_y = -(own[:, :n_extra] >= 0).astype(np.int8)
             support_y = np.concatenate([support_y, extra_y], axis=1)
-        query = np.concatenate([query, outliers[:, :n_out]], axis=1)
-        query_y = np.ones(query.shape, np.int8)
+        query_y = np.ones((n_episodes, self.n_query), np.int8)
         query_y[:, n_in:] = -1
+        query = np.concatenate([query, outliers], axis=1)
         return Episodes(task, support, support_y, query, query_y)
+
+    def _pool(self, tasks):
+        if tasks is None:
+            return np.flatnonzero(self._usable)
+        asked = np.zeros(self.n_tasks, bool)
+        asked[np.asarray(tasks, np.int64)] = True
+        pool = np.flatnonzero(asked & self._usable)
+        if not len(pool):
+            raise ValueError(f"tasks={tasks!r} have no task with 2 rows to draw from.")
+        return pool
 
     def _draw_n_support(self, rng):
         if not isinstance(self.n_support, tuple):
@@ -194,35 +237,21 @@ class EpisodeSampler:
         low, high = self.n_support
         return int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
 
-    def _draw_inliers(self, task, n_support, n_query, rng):
-        n = self._inliers.count[task]
-        place = _distinct(n, n_support + n_query, rng)
-        width = np.minimum(n_support, n - 1)
-        column = np.arange(n_support)
-        support = np.where(column < width[:, None], place[:, :n_support], -1)
-        # The query takes the rows after the support, and again where they run out.
-        left = np.minimum(n, n_support + n_query) - width
-        after = width[:, None] + np.arange(n_query) % left[:, None]
-        query = np.take_along_axis(place, after, axis=1)
-        return self._inliers.rows(task, support), self._inliers.rows(task, query)
-
-    def _draw_outliers(self, task, n, pool, rng):
-        if not n:
-            return np.empty((len(task), 0), np.int64)
-        rows = np.empty((len(task), n), np.int64)
-        own = self._outliers.count[task] > 0
-        if self.negatives_ != "labels":
-            own[:] = False
-        if own.any():
-            count = self._outliers.count[task[own]]
-            place = _distinct(count, n, rng)
-            place = np.take_along_axis(place, np.arange(n) % count[:, None], axis=1)
-            rows[own] = self._outliers.rows(task[own], place)
-        if not own.all():
-            rows[~own] = self._draw_others(task[~own], n, pool, rng)
-        return rows
+    def _hidden(self, hidden, outliers, task, pool, rng):
+        """Fill up outliers hidden in the support of tasks without labelled ones."""
+        if self.n_tasks < 2:
+            return hidden
+        none = self._outliers.count[task] == 0
+        hidden[none] = self._draw_others(task[none], hidden.shape[1], pool, rng)
+        # A row of another task that the query or the support has already is given up.
+        taken = (hidden[:, :, None] == outliers[:, None]).any(axis=2)
+        earlier = np.tri(hidden.shape[1], k=-1, dtype=bool)
+        taken |= ((hidden[:, :, None] == hidden[:, None]) & earlier).any(axis=2)
+        return np.where(taken, -1, hidden)
 
     def _draw_others(self, task, n, pool, rng):
+        if not n or not len(task):
+            return np.empty((len(task), n), np.int64)
         if len(pool) < 2:
             pool = np.flatnonzero(self._inliers.count > 0)
         if len(pool) < 2:
@@ -232,49 +261,6 @@ class EpisodeSampler:
         other = pool[other + (other >= own)]
         place = (rng.random(other.shape) * self._inliers.count[other]).astype(np.int64)
         return self._inliers.order[self._inliers.start[other] + place]
-
-
-class _ByTask:
-    """Row numbers grouped by task."""
-
-    def __init__(self, rows, code, n_tasks):
-        code = code[rows]
-        self.order = rows[np.argsort(code, kind="stable")]
-        self.count = np.bincount(code, minlength=n_tasks)
-        self.start = np.cumsum(self.count) - self.count
-
-    def rows(self, task, place):
-        found = self.order[(self.start[task][:, None] + place).clip(0)]
-        return np.where(place >= 0, found, -1)
-
-
-def _distinct(n, m, rng):
-    """Draw (B, m) distinct places below n (B,); -1 where a row has fewer than m."""
-    places = np.full((len(n), m), -1, np.int64)
-    few = n < 4 * m
-    if few.any():
-        width = int(n[few].max())
-        key = rng.random((int(few.sum()), width))
-        key[np.arange(width) >= n[few, None]] = 2.0
-        order = np.argsort(key, axis=1)[:, :m]
-        places[few, : order.shape[1]] = np.where(order < n[few, None], order, -1)
-    many = ~few
-    if many.any():
-        places[many] = _distinct_of_many(n[many], m, rng)
-    return places
-
-
-def _distinct_of_many(n, m, rng):
-    """Draw with replacement and redraw repetitions, cheap where m is far below n."""
-    place = (rng.random((len(n), m)) * n[:, None]).astype(np.int64)
-    while True:
-        order = np.argsort(place, axis=1, kind="stable")
-        ranked = np.take_along_axis(place, order, axis=1)
-        row, column = np.nonzero(ranked[:, 1:] == ranked[:, :-1])
-        if not len(row):
-            return place
-        column = order[row, column + 1]
-        place[row, column] = (rng.random(len(row)) * n[row]).astype(np.int64)
 
 
 def draw_support_query(
@@ -289,8 +275,9 @@ def draw_support_query(
     n_support : int
         Support rows that are not labelled outliers.
     n_query : int, default=None
-        Query rows, drawn with the shares of outliers and others kept; None: all rows
-        that are not in the support.
+        Query rows, drawn with the shares of outliers and others kept, and at least one
+        of each where there is one; None, or more than there are: all rows that are not
+        in the support.
     n_outliers : int, default=0
         Labelled outliers in the support, beside the `n_support` rows.
     contamination : float, default=0.0
@@ -308,7 +295,7 @@ def draw_support_query(
     Raises
     ------
     ValueError
-        When the task has too few inliers or outliers.
+        When the task has too few inliers or outliers, or a number is out of range.
 
     Examples
     --------
@@ -320,6 +307,15 @@ def draw_support_query(
     (2, 3)
     """
     y = np.asarray(y)
+    if y.ndim != 1:
+        raise ValueError(
+            f"y has shape {y.shape}: expected one label per row; 0 where unlabelled."
+        )
+    if n_outliers < 0:
+        raise ValueError(f"n_outliers={n_outliers!r}: expected 0 or more.")
+    if n_query is not None and n_query < 1:
+        raise ValueError(f"n_query={n_query!r}: expected at least 1, or None.")
+    check_contamination(contamination)
     inliers = rng.permutation(np.flatnonzero(y != -1))
     outliers = rng.permutation(np.flatnonzero(y == -1))
     n_hidden = round(contamination * n_support)
@@ -332,15 +328,16 @@ def draw_support_query(
     if n_hidden + n_outliers > len(outliers):
         raise ValueError(
             f"n_outliers={n_outliers} and contamination={contamination} ask for "
-            f"{n_hidden + n_outliers} outliers, but the task has {len(outliers)}."
+            f"{n_hidden + n_outliers} labelled outliers, but the task has "
+            f"{len(outliers)}."
         )
-    support = np.concatenate(
-        [inliers[:n_clean], outliers[: n_hidden + n_outliers]]
-    )
+    support = np.concatenate([inliers[:n_clean], outliers[: n_hidden + n_outliers]])
     rest = (inliers[n_clean:], outliers[n_hidden + n_outliers :])
     total = len(rest[0]) + len(rest[1])
     if n_query is not None and n_query < total:
-        n_out = min(round(n_query * len(rest[1]) / total), len(rest[1]))
+        n_out = round(n_query * len(rest[1]) / total)
+        if n_query > 1 and len(rest[0]) and len(rest[1]):
+            n_out = min(max(n_out, 1), n_query - 1)
         rest = (rest[0][: n_query - n_out], rest[1][:n_out])
     return support, np.sort(np.concatenate(rest))
 
@@ -367,6 +364,11 @@ def blocks(code, n_tasks, *, max_rows, split=True):
     rows : ndarray of shape (T, R)
         Row numbers in their order, padded with -1. Padding is less than half.
 
+    Raises
+    ------
+    ValueError
+        When `max_rows` is less than 1.
+
     Examples
     --------
     >>> import numpy as np
@@ -375,7 +377,9 @@ def blocks(code, n_tasks, *, max_rows, split=True):
     ...     print(tasks.tolist(), rows.tolist())
     [0, 1] [[1, -1], [0, 2]]
     """
-    by_task = _ByTask(np.arange(len(code)), code, n_tasks)
+    if max_rows < 1:
+        raise ValueError(f"max_rows={max_rows!r}: expected at least 1.")
+    by_task = ByTask(np.arange(len(code)), code, n_tasks)
     tasks = np.argsort(by_task.count, kind="stable")
     count = by_task.count[tasks]
     first = int(np.searchsorted(count, 1))

@@ -1,256 +1,178 @@
-"""Tasks and collections of tasks."""
+"""Tasks and collections of them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from skmetaad._ids import factorize
-
+from skmetaad import _making
+from skmetaad._task import Task
 
 __all__ = ["Task", "TaskCollection", "as_collection"]
 
-RULES = ("any", "last", "majority")
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One detection problem: an id, rows, and labels where there are any.
-
-    Parameters
-    ----------
-    id : hashable
-        The task id.
-    X : array-like of shape (n_rows, n_features)
-        The rows; further axes are allowed (images).
-    y : array-like of shape (n_rows,), default=None
-        Labels: -1 outlier, +1 inlier, 0 unlabelled.
-
-    Raises
-    ------
-    TypeError
-        When `id` is not hashable.
-    ValueError
-        When `X` has no row or one axis only, or `y` does not fit it.
-
-    Examples
-    --------
-    >>> from skmetaad import Task
-    >>> Task("machine-1", [[0.0, 1.0], [2.0, 3.0]], [1, -1])
-    Task(id='machine-1', n_rows=2, n_features=2, n_outliers=1)
-    """
-
-    id: Any
-    X: np.ndarray
-    y: np.ndarray | None = None
-
-    def __post_init__(self):
-        hash(self.id)
-        X = np.asarray(self.X)
-        if X.ndim < 2:
-            raise ValueError(
-                f"X of task {self.id!r} has shape {X.shape}: expected (n_rows, "
-                "n_features)."
-            )
-        if not len(X):
-            raise ValueError(f"X of task {self.id!r} has no rows: expected at least 1.")
-        object.__setattr__(self, "X", X)
-        if self.y is not None:
-            object.__setattr__(self, "y", self._checked_labels())
-
-    def _checked_labels(self):
-        y, name = np.asarray(self.y), f"y of task {self.id!r}"
-        if y.shape != (len(self.X),):
-            raise ValueError(
-                f"{name} has shape {y.shape}: expected ({len(self.X)},), one label "
-                "per row."
-            )
-        odd = ~np.isin(y, (-1, 0, 1))
-        if odd.any():
-            raise ValueError(
-                f"{name} holds {y[odd][0]!r}: expected -1 (outlier), +1 (inlier) or 0 "
-                "(unlabelled)."
-            )
-        return y.astype(np.int8)
-
-    def __len__(self):
-        return len(self.X)
-
-    def __repr__(self):
-        n_features = int(np.prod(self.X.shape[1:]))
-        text = f"Task(id={self.id!r}, n_rows={len(self.X)}, n_features={n_features}"
-        if self.y is not None:
-            text += f", n_outliers={int((self.y == -1).sum())}"
-        return text + ")"
-
 
 class TaskCollection(Sequence):
-    """A sequence of tasks that indexes like an array.
+    """An immutable sequence of tasks that indexes like a numpy array.
 
-    Tasks may differ in their number of rows, and of features as long as the rows are
-    not to be stacked.
+    An int gives a `Task`; a slice, a list or array of ints, or a boolean mask gives a
+    `TaskCollection`. Detectors, splitters and scorers take it in place of `X`, `y`
+    and `task`.
 
     Parameters
     ----------
     tasks : iterable of Task
-        The tasks, with distinct ids.
+        The tasks. Their ids are distinct; their widths may differ.
+
+    Attributes
+    ----------
+    ids : tuple
+        The ids of the tasks, in order.
 
     Raises
     ------
     TypeError
         When an element is not a `Task`.
     ValueError
-        When two tasks have the same id, or there is none.
+        When two tasks have the same id.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skmetaad import TaskCollection
-    >>> X = np.arange(12.0).reshape(6, 2)
-    >>> tasks = TaskCollection.from_arrays(X, task=["a", "a", "b", "b", "b", "c"])
+    >>> X = np.arange(8.0).reshape(4, 2)
+    >>> tasks = TaskCollection.from_arrays(X, task=["a", "b", "a", "c"])
     >>> tasks
-    TaskCollection(n_tasks=3, n_rows=6 (1 to 3 per task), n_features=2)
-    >>> tasks[1]
-    Task(id='b', n_rows=3, n_features=2)
-    >>> tasks[[0, 2]].ids
-    ('a', 'c')
-    >>> tasks[np.array([True, False, True])].ids
-    ('a', 'c')
+    TaskCollection(n_tasks=3, n_rows=4 (1 to 2 per task), n_features=2)
+    >>> tasks[0]
+    Task(id='a', n_rows=2, n_features=2)
+    >>> tasks[[2, 1]].ids
+    ('c', 'b')
     """
 
     def __init__(self, tasks):
         tasks = tuple(tasks)
-        for task in tasks:
+        seen = set()
+        for place, task in enumerate(tasks):
             if not isinstance(task, Task):
                 raise TypeError(
-                    f"tasks holds a {type(task).__name__}: expected Task objects."
+                    f"tasks[{place}] is a {type(task).__name__}: expected a Task."
                 )
-        seen = set()
-        for task in tasks:
             if task.id in seen:
                 raise ValueError(
-                    f"two tasks have the id {task.id!r}: expected distinct ids."
+                    f"tasks holds id {task.id!r} more than once: expected distinct ids."
                 )
             seen.add(task.id)
         self._tasks = tasks
 
     @property
     def ids(self):
-        """The task ids, a tuple."""
+        """The ids of the tasks, in order."""
         return tuple(task.id for task in self._tasks)
 
     def __len__(self):
         return len(self._tasks)
 
-    def __getitem__(self, key):
-        if isinstance(key, int | np.integer) and not isinstance(key, bool):
-            return self._tasks[key]
-        if isinstance(key, slice):
-            return TaskCollection(self._tasks[key])
-        index = np.asarray(key)
-        if index.size == 0:
-            index = index.astype(np.int64)
-        if index.ndim != 1 or index.dtype.kind not in "biu":
-            raise TypeError(
-                f"a TaskCollection was indexed by {key!r}: expected an int, a slice, a "
-                "list of ints or a boolean mask."
-            )
-        if index.dtype.kind == "b":
-            if len(index) != len(self):
-                raise IndexError(
-                    f"the mask has {len(index)} elements: expected {len(self)}, one "
-                    "per task."
-                )
-            index = np.flatnonzero(index)
-        return TaskCollection(self._tasks[i] for i in index)
+    def __iter__(self):
+        return iter(self._tasks)
+
+    def __getitem__(self, index):
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            return self._tasks[index]
+        if isinstance(index, slice):
+            return TaskCollection(self._tasks[index])
+        places = _making.places(index, len(self))
+        return TaskCollection(self._tasks[i] for i in places)
+
+    def __repr__(self):
+        if not self._tasks:
+            return "TaskCollection(n_tasks=0)"
+        rows = [len(task) for task in self]
+        text = f"n_tasks={len(self)}, n_rows={sum(rows)} ({_spread(rows)} per task), "
+        text += f"n_features={_spread([task.n_features for task in self])}"
+        if labelled := [task for task in self if task.y is not None]:
+            text += f", n_outliers={sum(task.n_outliers for task in labelled)}"
+        return f"TaskCollection({text})"
 
     def __eq__(self, other):
         return isinstance(other, TaskCollection) and self._tasks == other._tasks
 
     __hash__ = None
 
-    def __repr__(self):
-        if not self._tasks:
-            return "TaskCollection(n_tasks=0)"
-        rows = [len(task) for task in self]
-        widths = sorted({int(np.prod(task.X.shape[1:])) for task in self})
-        spread = f"{min(rows)}" + (f" to {max(rows)}" if min(rows) < max(rows) else "")
-        width = f"{widths[0]}" + (f" to {widths[-1]}" if len(widths) > 1 else "")
-        text = f"n_tasks={len(self)}, n_rows={sum(rows)} ({spread} per task), "
-        text += f"n_features={width}"
-        labelled = [task.y for task in self if task.y is not None]
-        if labelled:
-            outliers = sum(int((y == -1).sum()) for y in labelled)
-            text += f", n_outliers={outliers}"
-        return f"TaskCollection({text})"
-
     def arrays(self):
-        """Stack the tasks.
+        """Return all rows stacked, as `fit(X, y, task=task)` takes them.
 
         Returns
         -------
         X : ndarray of shape (n_rows, n_features)
-            The rows of all tasks, in order.
+            The rows of all tasks, task after task; rows with more axes are flattened.
         y : ndarray of shape (n_rows,) of int8, or None
-            The labels; None when no task has labels. Rows of tasks without labels are
-            unlabelled (0) when other tasks have some.
+            Labels: -1 outlier, +1 inlier, 0 unlabelled; 0 for the rows of tasks without
+            labels. None when no task has labels.
         task : ndarray of shape (n_rows,)
-            The id of each row's task.
+            The task id of each row: text when all ids are `str`, int64 when all are
+            `int`, else objects.
 
         Raises
         ------
         ValueError
-            When tasks differ in width, or there is none.
+            When there are no tasks, or their rows differ in shape.
+
+        See Also
+        --------
+        TaskCollection.from_arrays : The inverse.
 
         Examples
         --------
         >>> from skmetaad import Task, TaskCollection
-        >>> X, y, task = TaskCollection([Task("a", [[1.0]]), Task("b", [[2.0]])]).arrays()
-        >>> task
-        array(['a', 'b'], dtype='<U1')
+        >>> tasks = TaskCollection([Task("a", [[1.0]]), Task("b", [[2.0]], [-1])])
+        >>> X, y, task = tasks.arrays()
+        >>> y, task
+        (array([ 0, -1], dtype=int8), array(['a', 'b'], dtype='<U1'))
         """
-        if not self._tasks:
-            raise ValueError("the TaskCollection has no tasks: expected at least 1.")
-        first = self._tasks[0]
-        for task in self._tasks:
+        if not len(self):
+            raise ValueError("the collection is empty: expected at least one task.")
+        first = self[0]
+        for task in self:
             if task.X.shape[1:] != first.X.shape[1:]:
                 raise ValueError(
-                    f"task {first.id!r} has rows of shape {first.X.shape[1:]} and task "
-                    f"{task.id!r} of {task.X.shape[1:]}: expected the same in all "
-                    "tasks."
+                    f"tasks {first.id!r} and {task.id!r} have rows of different shape, "
+                    f"{_width(first)} and {_width(task)}: expected one number of "
+                    "features in all tasks."
                 )
-        X = np.concatenate([task.X for task in self])
-        sizes = [len(task) for task in self]
+        X = np.concatenate(
+            [task.X.reshape(len(task), task.n_features) for task in self]
+        )
         y = None
         if any(task.y is not None for task in self):
             y = np.concatenate(
                 [np.zeros(len(t), np.int8) if t.y is None else t.y for t in self]
             )
-        return X, y, np.repeat(_id_array(self.ids), sizes)
+        return X, y, _making.id_array(self.ids, [len(task) for task in self])
 
     @classmethod
     def from_arrays(cls, X, y=None, *, task):
-        """Split stacked rows into tasks.
+        """Make one task per distinct task id.
 
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
-            The rows of all tasks.
+            Rows of all tasks; more axes are allowed.
         y : array-like of shape (n_rows,), default=None
-            Labels: -1 outlier, +1 inlier, 0 unlabelled.
+            Labels: -1 outlier, +1 inlier, 0 unlabelled. A task whose rows are all
+            unlabelled gets no labels.
         task : array-like of shape (n_rows,)
             The task id of each row.
 
         Returns
         -------
         tasks : TaskCollection
-            One task per id, in order of first appearance.
+            Tasks in order of first appearance; rows keep their order.
 
         Raises
         ------
         ValueError
-            When the arrays do not fit each other.
+            When lengths differ, an id is missing, or `y` holds other values.
+        TypeError
+            When `X` does not hold real numbers, or an id is not hashable.
 
         Examples
         --------
@@ -258,45 +180,43 @@ class TaskCollection(Sequence):
         >>> TaskCollection.from_arrays([[1.0], [2.0], [3.0]], task=[7, 5, 7]).ids
         (7, 5)
         """
-        X = np.asarray(X)
-        code, ids = factorize(task, len(X))
-        if y is not None and len(y) != len(X):
-            raise ValueError(
-                f"y has {len(y)} labels, but X has {len(X)} rows: expected one label "
-                "per row."
-            )
-        y = None if y is None else np.asarray(y)
-        order = np.argsort(code, kind="stable")
-        parts = np.split(order, np.cumsum(np.bincount(code))[:-1])
-        return cls(
-            Task(name, X[rows], None if y is None else y[rows])
-            for name, rows in zip(ids, parts, strict=True)
-        )
+        X = _making.numbers(X, "X")
+        y = None if y is None else _making.outlier_labels(y, len(X), "y")
+        ids, rows = _making.group(task, X, "task")
+        made = []
+        for name, index in zip(ids, rows, strict=True):
+            labels = None if y is None else y[index]
+            if labels is not None and not labels.any():
+                labels = None
+            made.append(Task(name, X[index], labels))
+        return cls(made)
 
     @classmethod
     def from_frame(cls, df, *, task, label=None):
-        """Split a data frame into tasks.
+        """Make tasks from a table.
 
         Parameters
         ----------
         df : pandas.DataFrame
-            The rows; all columns but `task` and `label` are numeric features.
-        task : str
-            The column of task ids.
-        label : str, default=None
-            The column of labels (-1, +1, 0).
+            The table. Columns other than `task` and `label` are the features.
+        task : hashable
+            Name of the column of task ids.
+        label : hashable, default=None
+            Name of the column of labels: -1 outlier, +1 inlier, 0 unlabelled.
 
         Returns
         -------
         tasks : TaskCollection
-            One task per id, in order of first appearance.
+            Tasks in order of first appearance. Features are float64, or float32 when
+            all columns are; missing numbers are NaN.
 
         Raises
         ------
-        ValueError
-            When a named column is missing.
         TypeError
-            When a feature column is not numeric.
+            When a feature column is not numeric; the message names it.
+        ValueError
+            When a column is not there, a task id is missing, or labels hold other
+            values.
 
         Examples
         --------
@@ -306,46 +226,34 @@ class TaskCollection(Sequence):
         >>> TaskCollection.from_frame(df, task="host").ids
         ('a', 'b')
         """
-        named = [task] if label is None else [task, label]
-        for name in named:
-            if name not in df.columns:
-                raise ValueError(
-                    f"df has no column {name!r}: expected one of {list(df.columns)}."
-                )
-        features = df.drop(columns=named)
-        for name, kind in features.dtypes.items():
-            if getattr(kind, "kind", "O") not in "biuf":
-                raise TypeError(
-                    f"column {name!r} of df has the type {kind}: expected numbers; "
-                    "encode or drop it."
-                )
-        y = None if label is None else df[label].to_numpy()
-        return cls.from_arrays(features.to_numpy(), y, task=df[task].to_numpy())
+        X, y, ids = _making.frame_columns(df, task, label)
+        return cls.from_arrays(X, y, task=ids)
 
     @classmethod
     def from_classes(cls, X, classes, *, max_outliers=None, random_state=None):
-        """Make one task per class: the class is normal, all others are outliers.
+        """Make one task per class: its rows are inliers, all others are outliers.
 
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
-            The rows.
+            Rows of all classes; more axes are allowed.
         classes : array-like of shape (n_rows,)
-            The class of each row.
+            The class of each row, which becomes the task id.
         max_outliers : int, default=None
-            Largest number of outlier rows per task, drawn at random; None: all.
-        random_state : int or None, default=None
+            Largest number of outlier rows per task, drawn at random; None keeps all.
+        random_state : int, RandomState, Generator or None, default=None
             Seed of the draw.
 
         Returns
         -------
         tasks : TaskCollection
-            One task per class, with the class as its id.
+            Tasks in order of first appearance, labelled -1 and +1; rows keep their
+            order.
 
         Raises
         ------
         ValueError
-            When there are fewer than two classes, or the arrays do not fit.
+            When there are less than two classes, or lengths differ.
 
         Examples
         --------
@@ -356,130 +264,134 @@ class TaskCollection(Sequence):
         >>> tasks[3]
         Task(id=3, n_rows=233, n_features=64, n_outliers=50)
         """
-        X = np.asarray(X)
-        code, ids = factorize(classes, len(X))
+        X = _making.numbers(X, "X")
+        ids, members = _making.group(classes, X, "classes")
         if len(ids) < 2:
-            raise ValueError(f"classes holds {len(ids)} class: expected at least 2.")
-        rng = np.random.default_rng(random_state)
-        tasks = []
-        for i, name in enumerate(ids):
-            own, others = np.flatnonzero(code == i), np.flatnonzero(code != i)
-            if max_outliers is not None and max_outliers < len(others):
-                others = np.sort(rng.choice(others, max_outliers, replace=False))
-            y = np.repeat(np.array([1, -1], np.int8), [len(own), len(others)])
-            tasks.append(Task(name, X[np.concatenate([own, others])], y))
-        return cls(tasks)
+            raise ValueError(
+                f"classes holds {len(ids)} class(es): expected at least 2."
+            )
+        if max_outliers is not None:
+            _making.positive_int(max_outliers, "max_outliers")
+        rng = _making.generator(random_state)
+        made = []
+        for name, rows, y in _making.one_against_rest(ids, members, max_outliers, rng):
+            made.append(Task(name, X[rows], y))
+        return cls(made)
 
     @classmethod
-    def from_windows(cls, series, width, step=1, *, labels=None, rule="any"):
-        """Cut one or many time series into sliding windows, one task per series.
+    def from_windows(cls, series, width, step=1, *, labels=None, ids=None, rule="any"):
+        """Make one task per time series, with sliding windows as rows.
 
         Parameters
         ----------
-        series : ndarray of shape (n_steps,) or (n_steps, n_channels), list or dict
-            One series, or several; a dict gives the task ids, else they are numbered.
+        series : array-like of shape (n_times,) or (n_times, n_features), or several
+            One series as an array, or several in a list or dict. A `TaskCollection`
+            (or list of `Task`) brings its labels and ids.
         width : int
             Time steps per window.
         step : int, default=1
-            Time steps from one window to the next.
-        labels : array-like of shape (n_steps,), list or dict, default=None
-            Labels (-1, +1, 0) of the time steps, in the form of `series`.
+            Time steps from one window to the next. A rest that fills no window is left
+            out.
+        labels : array-like of shape (n_times,), or several, default=None
+            Labels of the time steps, in the form of `series`: -1 outlier, +1 inlier, 0
+            unlabelled. In a list, None stands for a series without labels.
+        ids : iterable of hashable, default=None
+            One task id per series; None: the keys of a dict, else 0, 1, ....
         rule : {"any", "last", "majority"} or callable, default="any"
-            When a window is an outlier: when any of its steps is, its last one is, or
-            more than half of them are. A callable takes the labels (n_windows, width)
-            and returns a boolean array (n_windows,). A window that is no outlier is
-            an inlier unless all its steps are unlabelled.
+            When a window is an outlier: any of its time steps is, the last is, more
+            than half are, or `rule(labels of shape (width,))` is true. Where the answer
+            hangs on unlabelled time steps the window is unlabelled: those are tried as
+            0 and as -1.
 
         Returns
         -------
         tasks : TaskCollection
-            Rows are windows flattened to (n_windows, width * n_channels), the oldest
-            step first.
+            Rows of width * n_features values, the oldest time step first.
 
         Raises
         ------
         ValueError
-            When a series is shorter than `width`, a number is not positive, `rule` is
-            unknown or labels do not fit.
+            When a series is shorter than `width`, or arguments do not fit together.
+        TypeError
+            When `width` or `step` is not an int.
 
         Examples
         --------
-        >>> import numpy as np
         >>> from skmetaad import TaskCollection
-        >>> tasks = TaskCollection.from_windows(np.arange(6.0), width=3, step=2)
+        >>> load = {"pump": [0, 1, 2, 3, 9]}
+        >>> labels = {"pump": [1, 1, 1, 1, -1]}
+        >>> tasks = TaskCollection.from_windows(load, 3, labels=labels)
         >>> tasks[0].X
-        array([[0., 1., 2.],
-               [2., 3., 4.]])
+        array([[0, 1, 2],
+               [1, 2, 3],
+               [2, 3, 9]])
+        >>> tasks[0].y
+        array([ 1,  1, -1], dtype=int8)
         """
-        for name, value in (("width", width), ("step", step)):
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name}={value!r}: expected a positive int.")
-        if not callable(rule) and rule not in RULES:
-            raise ValueError(f"rule={rule!r}: expected one of {RULES} or a callable.")
-        series, labels = _as_mapping(series), _as_mapping(labels)
-        if labels is not None and set(labels) != set(series):
+        _making.positive_int(width, "width")
+        _making.positive_int(step, "step")
+        if not callable(rule) and rule not in _making.RULES:
             raise ValueError(
-                f"labels are given for {sorted(map(str, labels))}: expected them for "
-                f"{sorted(map(str, series))}."
+                f"rule={rule!r}: expected one of {_making.RULES} or a callable."
             )
-        return cls(
-            _windows(name, x, None if labels is None else labels[name], width, step, rule)
-            for name, x in series.items()
-        )
+        tasks = as_collection(series)
+        if tasks is not None:
+            if labels is not None or ids is not None:
+                raise ValueError("labels or ids beside tasks, which bring their own.")
+            series, ids = [t.X for t in tasks], tasks.ids
+            labels = [t.y for t in tasks]
+        made = []
+        for name, values, y in _making.named_series(series, labels, ids):
+            X = _making.window_rows(values, width, step, name)
+            if y is not None:
+                y = _making.outlier_labels(y, len(values), f"labels of series {name!r}")
+                y = _making.window_labels(y, width, step, rule)
+            made.append(Task(name, X, y))
+        return cls(made)
 
 
 def as_collection(X):
-    """Return X as a TaskCollection when it is one, or a list or tuple of Task."""
+    """Return `X` as a collection if it holds tasks.
+
+    Parameters
+    ----------
+    X : object
+        Anything that a detector may be given.
+
+    Returns
+    -------
+    tasks : TaskCollection or None
+        None when `X` is no `TaskCollection`, no `Task`, and no list or tuple of `Task`.
+
+    Raises
+    ------
+    TypeError
+        When `X` is a list that begins with a `Task` and holds something else.
+    ValueError
+        When two tasks in a list have the same id.
+
+    Examples
+    --------
+    >>> from skmetaad.tasks import Task, as_collection
+    >>> as_collection([Task("a", [[0.0]]), Task("b", [[1.0]])]).ids
+    ('a', 'b')
+    >>> as_collection([[0.0], [1.0]]) is None
+    True
+    """
     if isinstance(X, TaskCollection):
         return X
     if isinstance(X, Task):
         return TaskCollection([X])
-    if isinstance(X, list | tuple) and X and all(isinstance(t, Task) for t in X):
+    if isinstance(X, list | tuple) and X and isinstance(X[0], Task):
         return TaskCollection(X)
     return None
 
 
-def _id_array(ids):
-    """Return ids as an array that gives them back unchanged."""
-    if len({type(name) for name in ids}) == 1 and isinstance(ids[0], str | int):
-        return np.array(ids)
-    array = np.empty(len(ids), dtype=object)
-    array[:] = ids
-    return array
+def _width(task):
+    shape = task.X.shape[1:]
+    return shape[0] if len(shape) == 1 else shape
 
 
-def _as_mapping(value):
-    if value is None or isinstance(value, Mapping):
-        return value
-    if isinstance(value, list | tuple) and np.ndim(value[0]) > 0:
-        # A list of lists of numbers is one series; a list of arrays is several.
-        if not all(isinstance(row, list | tuple) for row in value):
-            return dict(enumerate(value))
-    return {0: value}
-
-
-def _windows(name, x, labels, width, step, rule):
-    x = np.asarray(x)
-    x = x[:, None] if x.ndim == 1 else x
-    if len(x) < width:
-        raise ValueError(
-            f"series {name!r} has {len(x)} steps: expected at least width={width}."
-        )
-    view = np.lib.stride_tricks.sliding_window_view(x, width, axis=0)[::step]
-    X = view.transpose(0, 2, 1).reshape(len(view), -1)
-    if labels is None:
-        return Task(name, X)
-    y = np.asarray(labels)
-    if y.shape != (len(x),):
-        raise ValueError(
-            f"labels of series {name!r} have shape {y.shape}: expected ({len(x)},)."
-        )
-    steps = np.lib.stride_tricks.sliding_window_view(y, width)[::step]
-    bad = steps == -1
-    outlier = {
-        "any": lambda: bad.any(axis=1),
-        "last": lambda: bad[:, -1],
-        "majority": lambda: bad.mean(axis=1) > 0.5,
-    }[rule]() if not callable(rule) else np.asarray(rule(steps), dtype=bool)
-    unlabelled = (steps == 0).all(axis=1)
-    return Task(name, X, np.where(outlier, -1, np.where(unlabelled, 0, 1)))
+def _spread(counts):
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -1,6 +1,7 @@
 """Tasks from a folder of npz files."""
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -38,7 +39,8 @@ def load_directory(path, *, part="all", pattern="**/*.npz"):
     FileNotFoundError
         When there is no such folder, or no matching file in it.
     ValueError
-        When `part` is unknown, or a file holds other arrays.
+        When `part` is unknown, no file has that part, or a file cannot be read, holds
+        other arrays or other labels than 0 and 1; the message names the file.
 
     Examples
     --------
@@ -60,8 +62,11 @@ def load_directory(path, *, part="all", pattern="**/*.npz"):
     tasks = []
     for file in files:
         name = file.relative_to(folder).with_suffix("").as_posix()
-        with np.load(file, allow_pickle=False) as arrays:
-            task = _task(name, arrays, part, file)
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                task = _task(name, arrays, part)
+        except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
+            raise ValueError(f"{str(file)!r} cannot be used: {error}") from error
         if task is not None:
             tasks.append(task)
     if not tasks:
@@ -69,7 +74,7 @@ def load_directory(path, *, part="all", pattern="**/*.npz"):
     return TaskCollection(tasks)
 
 
-def _task(name, arrays, part, file):
+def _task(name, arrays, part):
     keys = set(arrays.files)
     if {"X_train", "X_test", "y_test"} <= keys:
         train, test = arrays["X_train"], arrays["X_test"]
@@ -83,11 +88,12 @@ def _task(name, arrays, part, file):
     if part != "all":
         return None
     if {"value", "label"} <= keys:
-        return Task(name, arrays["value"][:, None], from_pyod_labels(arrays["label"]))
+        value = np.atleast_2d(arrays["value"].T).T
+        return Task(name, value, from_pyod_labels(arrays["label"]))
     if "X" in keys:
         y = from_pyod_labels(arrays["y"]) if "y" in keys else None
         return Task(name, arrays["X"], y)
     raise ValueError(
-        f"{str(file)!r} holds the arrays {sorted(keys)}: expected X (and y), or "
-        "X_train, X_test and y_test, or value and label."
+        f"it holds the arrays {sorted(keys)}: expected X (and y), or X_train, X_test "
+        "and y_test, or value and label."
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skmetaad._making import generator
 from skmetaad.tasks import Task, TaskCollection
 
 
@@ -31,8 +32,9 @@ def make_fleet(
     n_features : int, default=8
         Number of features, at least 2.
     outlier_fraction : float, default=0.1
-        Share of outliers per task, in [0, 1).
-    random_state : int or None, default=None
+        Share of outliers per task, in [0, 1), rounded to whole rows; at least one row
+        is an inlier.
+    random_state : int, RandomState, Generator or None, default=None
         Seed.
 
     Returns
@@ -60,11 +62,11 @@ def make_fleet(
             raise ValueError(f"{name}={value!r}: expected at least {low}.")
     if not 0 <= outlier_fraction < 1:
         raise ValueError(f"outlier_fraction={outlier_fraction!r}: expected [0, 1).")
-    rng = np.random.default_rng(random_state)
+    rng = generator(random_state)
     n_hidden = max(1, n_features // 3)
     scales = np.exp(rng.normal(size=n_features))
     drive = rng.normal(size=(n_hidden, n_features))
-    n_outliers = round(outlier_fraction * n_rows)
+    n_outliers = min(round(outlier_fraction * n_rows), n_rows - 1)
     tasks = []
     for t in range(n_tasks):
         level = 2.0 * rng.normal(size=n_features)
