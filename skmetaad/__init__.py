@@ -1,10 +1,41 @@
 """Meta-learning anomaly detection in the shape of scikit-learn."""
 
 from skmetaad.base import BaseMetaDetector
+from skmetaad.compose import FewShotDetector, PyODDetector, adapt, to_pyod
 from skmetaad.detectors import MAMLAutoencoderDetector, MetaPrototypeDetector
 from skmetaad.exceptions import LabelsIgnoredWarning, MetaTrainingError
 from skmetaad.labels import from_pyod_labels, to_pyod_labels
+from skmetaad.metrics import FewShotScorer, few_shot_scores
+from skmetaad.model_selection import (
+    LeaveOneTaskOut,
+    TaskKFold,
+    TaskShuffleSplit,
+    support_query_split,
+)
+from skmetaad.preprocessing import PerTaskTransformer
 from skmetaad.tasks import Task, TaskCollection
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "BaseMetaDetector",
+    "FewShotDetector",
+    "FewShotScorer",
+    "LabelsIgnoredWarning",
+    "LeaveOneTaskOut",
+    "MAMLAutoencoderDetector",
+    "MetaPrototypeDetector",
+    "MetaTrainingError",
+    "PerTaskTransformer",
+    "PyODDetector",
+    "Task",
+    "TaskCollection",
+    "TaskKFold",
+    "TaskShuffleSplit",
+    "adapt",
+    "few_shot_scores",
+    "from_pyod_labels",
+    "support_query_split",
+    "to_pyod",
+    "to_pyod_labels",
+]

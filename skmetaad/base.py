@@ -423,9 +423,7 @@ class BaseMetaDetector(CallbackSupportMixin, OutlierMixin, BaseEstimator):
         shots = [k for k in SHOTS if k < np.median(sizes)] or [1]
         offsets = []
         for n_support in shots:
-            sampler = EpisodeSampler(
-                rows.y, rows.code, n_support=n_support, n_query=64
-            )
+            sampler = EpisodeSampler(rows.y, rows.code, n_support=n_support, n_query=64)
             drawn = sampler.draw(self._n_prior_tasks, rng)
             state = self._adapt(*padded(rows, drawn.support))
             score = self._score(state, rows.X[drawn.query].astype(np.float64))

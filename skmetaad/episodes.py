@@ -198,7 +198,6 @@ class EpisodeSampler:
         n_out = 0 if self.negatives_ == "synthetic" else self.n_query // 2
         own_out = n_out if self.negatives_ == "labels" else 0
         n_in = self.n_query - n_out
-
         support, query = self._inliers.draw_two(task, n_support, n_in, rng)
         support_y = (support >= 0).astype(np.int8)
         own, outliers = self._outliers.draw_two(task, n_extra + n_hidden, own_out, rng)

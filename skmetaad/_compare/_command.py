@@ -74,13 +74,13 @@ def add_parser(commands):
     )
     add(
         "--folds",
-        type=_folds,
+        type=_from_two,
         metavar="N",
         help="parts of the tasks held out in turn (default: 2 for digits, else 4)",
     )
     add(
         "--max-query",
-        type=_folds,
+        type=_from_two,
         default=2000,
         metavar="N",
         help="query rows per task at most; outliers fill up to half (default: 2000)",
@@ -151,10 +151,13 @@ def compare(options):
         collection, methods, shots, seeds, records, failures, overlap, options.max_query
     )
     print("\n".join(lines))
-    if options.csv:
-        write_csv(options.csv, records)
-    if options.plot:
-        write_plot(options.plot, collection.name, methods, shots, records)
+    try:
+        if options.csv:
+            write_csv(options.csv, records)
+        if options.plot:
+            write_plot(options.plot, collection.name, methods, shots, records)
+    except OSError as error:
+        raise InputError(f"the results could not be written: {error}") from error
     ran = {record.method for record in records}
     return 0 if all(method.name in ran for method in methods if method.cls) else 1
 
@@ -241,7 +244,7 @@ def _number(least, words):
 
 _positive = _number(1, "a whole number from 1")
 _natural = _number(0, "a whole number from 0")
-_folds = _number(2, "a whole number from 2")
+_from_two = _number(2, "a whole number from 2")
 
 
 def _jobs(text):

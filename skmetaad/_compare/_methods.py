@@ -11,7 +11,7 @@ import numpy as np
 from skmetaad._compare._data import InputError
 from skmetaad.utils import all_detectors
 
-KNN, SCALED = "KNN", "KNN (fleet-scaled)"
+KNN, NEAREST, SCALED = "KNN", "KNN (nearest)", "KNN (fleet-scaled)"
 PYOD = {
     KNN: "pyod.models.knn",
     "LOF": "pyod.models.lof",
@@ -23,9 +23,11 @@ PYOD = {
 REMARKS = {
     KNN: "PyOD's KNN on the K support rows with min(5, K - 1) neighbours, the most it "
     "takes, and with the one row at K = 1.",
-    SCALED: "the same k-NN after scaling columns by the mean and standard deviation of "
+    NEAREST: "The same k-NN with 1 neighbour: with few support rows often the harder "
+    "bar.",
+    SCALED: "The same k-NN after scaling columns by the mean and standard deviation of "
     "the training tasks' inliers.",
-    "ECOD": "transductive: scores the query rows together, so a row's score depends "
+    "ECOD": "Transductive: scores the query rows together, so a row's score depends "
     "on the others.",
 }
 TOO_FEW = {
@@ -35,7 +37,7 @@ TOO_FEW = {
 
 @dataclass(frozen=True)
 class Method:
-    """A detector of ours (`cls`), or a name in `PYOD` or `SCALED`."""
+    """A detector of ours (`cls`), or a baseline by its name."""
 
     name: str
     cls: type | None = None
@@ -54,17 +56,19 @@ def check_pyod():
 def select(names, settings):
     """Return the methods named (None: all), k-NN always among them."""
     ours = dict(all_detectors())
-    aliases = {_key(name): name for name in [*ours, *PYOD, SCALED]}
+    baselines = [*PYOD, NEAREST, SCALED]
+    aliases = {_key(name): name for name in [*ours, *baselines]}
     aliases |= {_key(name.removesuffix("Detector")): name for name in ours}
-    aliases["knn-scaled"] = SCALED
+    aliases |= {"knn-nearest": NEAREST, "knn-scaled": SCALED}
     if names is None:
-        chosen = [*ours, *PYOD, SCALED]
+        chosen = [*ours, *baselines]
     else:
         unknown = [name for name in names if _key(name) not in aliases]
         if unknown or not names:
+            known = ", ".join([*ours, *PYOD, "KNN-nearest", "KNN-scaled"])
             raise InputError(
                 f"--detectors: unknown detector {', '.join(unknown)!r}: expected names "
-                f"out of {', '.join([*ours, *PYOD, 'KNN-scaled'])}."
+                f"out of {known}."
             )
         chosen = [aliases[_key(name)] for name in names]
         chosen = list(dict.fromkeys([*chosen, KNN]))
@@ -91,11 +95,17 @@ def _parsed(settings):
 
 def _configured(methods, params):
     known = {m.name: set(m.cls().get_params()) for m in methods if m.cls}
-    unknown = params.keys() - set().union(*known.values())
+    names = set().union(*known.values())
+    unknown = sorted(params.keys() - names)
+    if unknown and not known:
+        raise InputError(
+            f"--set {unknown[0]}: sets parameters of our detectors, but none of them "
+            "is compared."
+        )
     if unknown:
         raise InputError(
-            f"--set {sorted(unknown)[0]}: no detector compared has this parameter: "
-            f"expected one of {', '.join(sorted(set().union(*known.values())))}."
+            f"--set {unknown[0]}: no detector compared has this parameter: expected "
+            f"one of {', '.join(sorted(names))}."
         )
     configured = []
     for method in methods:
@@ -110,8 +120,15 @@ def _configured(methods, params):
     return configured
 
 
+def _pyod_class(name):
+    name = KNN if name == NEAREST else name
+    return getattr(importlib.import_module(PYOD[name]), name)
+
+
 def make_pyod(name, n_support, seed):
-    cls = getattr(importlib.import_module(PYOD[name]), name)
+    cls = _pyod_class(name)
+    if name == NEAREST:
+        return cls(n_neighbors=1)
     if name == KNN:
         return cls(n_neighbors=max(1, min(5, n_support - 1)))
     if name == "LOF":
@@ -127,7 +144,7 @@ def pyod_scores(name, support, query, seed):
     model = make_pyod(name, len(support), seed)
     # PyOD scores the rows it is fitted on, without each row itself: one row alone has
     # no neighbour. Given twice it has, and query rows are scored just the same.
-    twice = name == KNN and len(support) == 1
+    twice = name in (KNN, NEAREST) and len(support) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(np.repeat(support, 2, axis=0) if twice else support)

@@ -56,13 +56,9 @@ class MAMLAutoencoder:
         return dict.fromkeys(names, rate)
 
     def reconstruct(self, net: Params, z: Tensor) -> Tensor:
-        return mlp(
-            net, z, self.n_layers, prefix=NETWORK, activation=self.activation
-        )
+        return mlp(net, z, self.n_layers, prefix=NETWORK, activation=self.activation)
 
-    def adapt(
-        self, params: Params, support: Tensor, y: Tensor, mask: Tensor
-    ) -> Params:
+    def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, network and level of its support error."""
         weight = (mask & (y != -1)).to(support.dtype)
         mean, scale = task_moments(params, support, weight, self.strength)

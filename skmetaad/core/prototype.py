@@ -1,53 +1,68 @@
-"""One-class prototypical network, blended with the nearest support rows."""
+"""One-class prototypical network, guarded by nearest neighbours."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from skmetaad.core.blend import weights
 from skmetaad.core.losses import separation
 from skmetaad.core.nets import Params, init_mlp, mlp, sq_distances
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
 
-FAR = 1e6
+FAR = 1e12
+# Smallest distance told apart from zero, in units of a typical one.
+FLOOR = 0.05
 
 
 @dataclass(frozen=True)
 class Prototype:
-    """The pure functions of the method; all state is passed in and out."""
+    """The pure functions of the method; all state is passed in and out.
+
+    The embedding is that of several networks side by side, each of which has learned
+    from other tasks: `net.*` parameters have a leading axis of networks.
+    """
 
     sizes: tuple[int, ...]
     activation: str = "relu"
+    n_networks: int = 1
     n_prototypes: int = 1
-    n_neighbors: int = 3
     standardize: bool = True
     strength: float = 10.0
 
-    @property
-    def n_layers(self) -> int:
-        return len(self.sizes) - 1
-
     def init(self, generator: torch.Generator) -> Params:
-        # A small last layer: untrained, the embedding is the scaled row itself.
-        params = init_mlp(self.sizes, generator, gain=0.1)
-        params["feature"] = torch.zeros(self.sizes[0])
-        params["blend"] = torch.tensor(0.0)
-        params["slope"] = torch.tensor(0.0)
-        params["bias"] = torch.tensor([2.0, 0.0])
-        params["outlier"] = torch.tensor(0.0)
+        nets = [init_mlp(self.sizes, generator) for _ in range(self.n_networks)]
+        params = {f"net.{k}": torch.stack([net[k] for net in nets]) for k in nets[0]}
+        params["net.slope"] = torch.zeros(self.n_networks, 2)
+        params["net.bias"] = torch.tensor([[2.0, 0.0]]).repeat(self.n_networks, 1)
         return params
 
-    def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
-        """Return the scaled row, each feature weighted, beside a network of it."""
-        z = squash((x - state["mean"]) / state["scale"])
-        weight = params["feature"].exp() / self.sizes[0] ** 0.5
-        return torch.cat([z * weight, mlp(params, z, self.n_layers)], dim=-1)
+    def network(self, params: Params, i: int) -> Params:
+        """Return the parameters with network i alone."""
+        own = {k: v[i : i + 1] for k, v in params.items() if k.startswith("net.")}
+        return {**params, **own}
 
-    def adapt(
-        self, params: Params, support: Tensor, y: Tensor, mask: Tensor
-    ) -> Params:
-        """Return each task's scaling, support embeddings and prototypes."""
+    def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
+        """Return the networks' outputs (T, R, n_networks * e) for rows of each task."""
+        z = squash((x - state["mean"]) / state["scale"])
+        parts = [
+            mlp(
+                {k: params[f"net.{k}"][i] for k in self._layers()},
+                z,
+                len(self.sizes) - 1,
+                activation=self.activation,
+            )
+            for i in range(len(params["net.bias"]))
+        ]
+        return torch.cat(parts, dim=-1) / len(parts) ** 0.5
+
+    def _layers(self) -> list[str]:
+        n = len(self.sizes) - 1
+        return [f"{kind}{i}" for i in range(n) for kind in ("weight", "bias")]
+
+    def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
+        """Return each task's scaling, support rows, their embedding and prototypes."""
         inlier = mask & (y != -1)
         weight = inlier.to(support.dtype)
         if self.standardize:
@@ -57,41 +72,67 @@ class Prototype:
             scale = torch.ones_like(mean)
         state = {"mean": mean, "scale": scale}
         embedded = self.embed(params, state, support)
-        state |= {"support": embedded, "inlier": inlier, "outlier": mask & (y == -1)}
-        state["prototype"] = k_means(embedded, weight, self.n_prototypes)
-        return state
+        return state | {
+            "rows": support * params["row_scale"],
+            "support": embedded,
+            "inlier": inlier,
+            "outlier": mask & (y == -1),
+            "prototype": k_means(embedded, weight, self.n_prototypes),
+        }
 
-    def distance(self, params: Params, state: Params, query: Tensor) -> Tensor:
-        """Return the blend of prototype and nearest-neighbour distance, (T, R)."""
-        e = self.embed(params, state, query)
-        near = nearest(e, state["support"], state["inlier"], self.n_neighbors)
-        proto = sq_distances(e, state["prototype"]).amin(dim=2)
-        share = torch.sigmoid(params["blend"])
-        return share * root(near) + (1 - share) * root(proto)
+    def distances(self, params: Params, state: Params, query: Tensor) -> list[Tensor]:
+        """Return, each (T, R), the distance to the nearest row, embedded row and
+        prototype, and to the nearest embedded outlier (infinite where there is none).
+        """
+        rows = sq_distances(query * params["row_scale"], state["rows"])
+        d = sq_distances(embedded := self.embed(params, state, query), state["support"])
+        proto = sq_distances(embedded, state["prototype"]).amin(dim=2)
+        return [
+            root(nearest(rows, state["inlier"])),
+            root(nearest(d, state["inlier"])),
+            root(proto),
+            root(nearest(d, state["outlier"])),
+        ]
+
+    def evidence(self, params: Params, state: Params, query: Tensor) -> Tensor:
+        """Return the logarithms of the distances, (T, R, 4), higher = more abnormal.
+
+        The last part is by how much the nearest labelled outlier is nearer than the
+        nearest inlier, 0 where it is not or there is none.
+        """
+        near_row, near, proto, outlier = self.distances(params, state, query)
+        near_row = near_row / query.shape[-1] ** 0.5
+        logs = [torch.log(d + FLOOR) for d in (near_row, near, proto)]
+        margin = (logs[1] - torch.log(outlier + FLOOR)).clamp_min(0.0)
+        return torch.stack([*logs, margin], dim=-1)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
-        n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(query.dtype)
-        bias = params["bias"][0] + params["bias"][1] * n.log()
-        return bias - params["slope"].exp() * self.distance(params, state, query)
+        """Return the log-odds of an inlier, (T, R)."""
+        n = state["inlier"].sum(dim=1).clamp_min(1)
+        evidence = self.evidence(params, state, query) - params["blend.center"]
+        weight, bias = weights(params, n.to(query.dtype))
+        total = (evidence / params["blend.scale"]) @ weight.unsqueeze(-1)
+        return bias.unsqueeze(1) - total.squeeze(-1)
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
-        mask = batch.support_y != 0
-        state = self.adapt(params, batch.support, batch.support_y, mask)
-        return separation(self.score(params, state, batch.query), batch.query_y)
+        """Return the separation by the distances of one network's embedding."""
+        state = self.adapt(
+            params, batch.support, batch.support_y, batch.support_y != 0
+        )
+        _, near, proto, _ = self.distances(params, state, batch.query)
+        slope, bias = params["net.slope"][0].exp(), params["net.bias"][0]
+        n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(near.dtype)
+        score = bias[0] + bias[1] * n.log() - slope[0] * near - slope[1] * proto
+        return separation(score, batch.query_y)
 
 
 def root(x: Tensor) -> Tensor:
     return (x + 1e-12).sqrt()
 
 
-def nearest(query: Tensor, support: Tensor, mask: Tensor, k: int) -> Tensor:
-    """Return the mean squared distance to the k nearest support rows, (T, R)."""
-    d = sq_distances(query, support).masked_fill(~mask.unsqueeze(1), float("inf"))
-    k = min(k, d.shape[2])
-    d = d.topk(k, dim=2, largest=False).values
-    there = torch.isfinite(d)
-    d = torch.where(there, d, 0.0).sum(dim=2)
-    return torch.where(there.any(2), d / there.sum(dim=2).clamp_min(1), FAR)
+def nearest(d: Tensor, mask: Tensor) -> Tensor:
+    """Return the smallest squared distance (T, R) among the support rows in mask."""
+    return d.masked_fill(~mask.unsqueeze(1), FAR).amin(dim=2)
 
 
 def k_means(x: Tensor, weight: Tensor, k: int, n_steps: int = 5) -> Tensor:
@@ -102,34 +143,30 @@ def k_means(x: Tensor, weight: Tensor, k: int, n_steps: int = 5) -> Tensor:
     """
     if k == 1:
         return weighted_mean(x, weight.unsqueeze(1))
+    each = torch.arange(len(x))
     with torch.no_grad():
-        center = weighted_mean(x, weight.unsqueeze(1))
-        away = sq_distances(x, center).squeeze(2).masked_fill(weight == 0, FAR)
-        pick = away.argmin(dim=1)
-        chosen = [x[torch.arange(len(x)), pick]]
+        away = sq_distances(x, weighted_mean(x, weight.unsqueeze(1))).squeeze(2)
+        pick = away.masked_fill(weight == 0, FAR).argmin(dim=1)
+        chosen = [x[each, pick]]
         for _ in range(k - 1):
             d = sq_distances(x, torch.stack(chosen, dim=1)).amin(dim=2)
             pick = d.masked_fill(weight == 0, -1.0).argmax(dim=1)
-            chosen.append(x[torch.arange(len(x)), pick])
+            chosen.append(x[each, pick])
         centers = torch.stack(chosen, dim=1)
         for _ in range(n_steps):
-            share = assignment(x, weight, centers)
-            centers = keep_if_empty(weighted_mean(x, share), centers, share)
-    share = assignment(x, weight, centers)
-    return keep_if_empty(weighted_mean(x, share), centers, share)
+            centers = step_means(x, weight, centers)
+    return step_means(x, weight, centers)
+
+
+def step_means(x: Tensor, weight: Tensor, centers: Tensor) -> Tensor:
+    """Return the means of the rows nearest to each center; empty ones stay."""
+    which = sq_distances(x, centers).argmin(dim=2)
+    share = torch.nn.functional.one_hot(which, centers.shape[1]).to(x.dtype)
+    share = share.transpose(1, 2) * weight.unsqueeze(1)
+    filled = share.sum(dim=2, keepdim=True) > 0
+    return torch.where(filled, weighted_mean(x, share), centers)
 
 
 def weighted_mean(x: Tensor, share: Tensor) -> Tensor:
     """Return means (T, k, e) of x (T, K, e) under the weights (T, k, K)."""
     return share @ x / share.sum(dim=2, keepdim=True).clamp_min(1e-12)
-
-
-def assignment(x: Tensor, weight: Tensor, centers: Tensor) -> Tensor:
-    """Return (T, k, K): each row's weight at its nearest center, zero at others."""
-    nearest_center = sq_distances(x, centers).argmin(dim=2)
-    one_hot = torch.nn.functional.one_hot(nearest_center, centers.shape[1])
-    return one_hot.to(x.dtype).transpose(1, 2) * weight.unsqueeze(1)
-
-
-def keep_if_empty(new: Tensor, old: Tensor, share: Tensor) -> Tensor:
-    return torch.where(share.sum(dim=2, keepdim=True) > 0, new, old)

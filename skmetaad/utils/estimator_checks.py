@@ -100,7 +100,9 @@ def check_sign(estimator):
     np.testing.assert_array_equal(new.predict(rows), expected)
     far = test[0].X[:1] + 1e3 * test[0].X.std(axis=0)
     near = new.score_samples(_support(test[0])).min()
-    assert new.score_samples(far)[0] < near, "a far-off row must score below normal ones"
+    assert new.score_samples(far)[0] < near, (
+        "a far-off row must score below normal ones"
+    )
 
 
 def check_adapt_is_pure(estimator):
@@ -215,7 +217,7 @@ def check_fitted_state_is_numpy(estimator):
     det, test = _fitted(estimator)
     for fitted in (det, det.adapt(_support(test[0]))):
         assert not list(_torch_objects(vars(fitted))), "torch object in fitted state"
-    for name, value in vars(det).items():
+    for name in vars(det):
         if name not in det.get_params() and not name.startswith("_"):
             assert name.endswith("_"), f"fitted attribute {name!r} lacks a trailing _"
 

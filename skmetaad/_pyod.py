@@ -1,0 +1,158 @@
+"""The bridge to PyOD, both ways; PyOD is imported only when it is crossed."""
+
+import copy
+
+import numpy as np
+
+from skmetaad.base import BaseMetaDetector
+
+
+class PyODDetector(BaseMetaDetector):
+    """A PyOD detector under the contract of meta-detectors.
+
+    Nothing is learned over tasks: `adapt` fits one copy of the detector per task, on
+    its rows that are not labelled as outliers. For benchmarks beside meta-detectors.
+
+    Parameters
+    ----------
+    detector : pyod.models.base.BaseDetector
+        The unfitted PyOD detector; it is copied, never fitted itself.
+    contamination : float, default=0.1
+        Share of outliers in the support, handed to the copies: the threshold is
+        PyOD's own.
+    max_support : int, default=256
+        Largest number of support rows kept per task; more are thinned at random.
+    random_state : int, RandomState instance or None, default=None
+        Seed handed to copies that have a `random_state`.
+
+    Attributes
+    ----------
+    meta_ : dict
+        Empty: nothing is learned over tasks.
+    state_ : dict of str to ndarray
+        "detector": the fitted copies, one per task.
+    reference_ : dict of str to ndarray or None
+        The copy that judges rows that come without a task.
+    task_ids_ : tuple
+        The ids of the tasks in `state_`, in order.
+    offset_ : float or ndarray of shape (n_tasks,)
+        Threshold: `decision_function = score_samples - offset_`.
+    task_offsets_ : ndarray of shape (n_tasks,)
+        The threshold of each task in `task_ids_`.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, when `X` has names.
+
+    See Also
+    --------
+    to_pyod : The other way.
+
+    Examples
+    --------
+    >>> from pyod.models.knn import KNN
+    >>> from skmetaad import PyODDetector
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=3, random_state=0)
+    >>> det = PyODDetector(KNN()).fit(fleet)
+    >>> det.predict(fleet).shape
+    (600,)
+    """
+
+    _parameter_constraints = {
+        **BaseMetaDetector._parameter_constraints,
+        "detector": "no_validation",
+    }
+
+    def __init__(
+        self, detector, *, contamination=0.1, max_support=256, random_state=None
+    ):
+        super().__init__(
+            contamination=contamination,
+            max_support=max_support,
+            random_state=random_state,
+        )
+        self.detector = detector
+
+    def _meta_fit(self, X, y, code, rng):
+        if not callable(getattr(self.detector, "decision_function", None)):
+            raise TypeError(
+                f"detector={self.detector!r}: expected a PyOD detector, such as KNN()."
+            )
+        return {"seed": np.array(rng.integers(2**31 - 1))}
+
+    def _prior(self, rows, rng):
+        return None
+
+    def _adapt(self, X, y, mask):
+        fitted = np.empty(len(X), dtype=object)
+        for i, rows in enumerate(mask & (y != -1)):
+            fitted[i] = self._fit_one(X[i][rows])
+        return {"detector": fitted}
+
+    def _fit_one(self, X):
+        detector = copy.deepcopy(self.detector)
+        for name, value in (
+            ("contamination", float(self.contamination)),
+            ("random_state", int(self.meta_["seed"])),
+        ):
+            if name in vars(detector):
+                setattr(detector, name, value)
+        try:
+            return detector.fit(X)
+        except Exception as error:
+            raise ValueError(
+                f"{type(detector).__name__} cannot be fitted on {len(X)} rows of a "
+                f"task: {error}"
+            ) from error
+
+    def _score(self, state, X):
+        pairs = zip(state["detector"], X, strict=True)
+        return np.stack([-np.ravel(d.decision_function(rows)) for d, rows in pairs])
+
+    def _offsets(self, X, y, mask, state):
+        return np.array([-float(d.threshold_) for d in state["detector"]])
+
+
+def to_pyod(estimator, *, contamination=0.1):
+    """Turn a fitted meta-detector into a PyOD detector.
+
+    Its `fit` adapts to one table. Labels are PyOD's (0 inlier, 1 outlier) and scores
+    are higher for outliers. Training scores (`decision_scores_`, hence `threshold_` and
+    `labels_`) are held-out ones: each fifth of the rows is scored by the detector
+    adapted to the others.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted meta-detector, or what `skmetaad.adapt` takes.
+    contamination : float, default=0.1
+        PyOD's share of outliers in the table, in (0, 0.5].
+
+    Returns
+    -------
+    detector : pyod.models.base.BaseDetector
+        The PyOD detector, unfitted.
+
+    Raises
+    ------
+    ImportError
+        When PyOD is not installed.
+
+    See Also
+    --------
+    PyODDetector : The other way.
+
+    Examples
+    --------
+    >>> from skmetaad import MetaPrototypeDetector, to_pyod
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=5, random_state=0)
+    >>> meta = MetaPrototypeDetector(n_iter=20, random_state=0).fit(fleet[:4])
+    >>> det = to_pyod(meta).fit(fleet[4].X)
+    >>> det.labels_.shape, det.predict(fleet[4].X[:3]).shape
+    ((200,), (3,))
+    """
+    from skmetaad._pyod_model import AdaptedDetector
+
+    return AdaptedDetector(estimator, contamination=contamination)

@@ -1,0 +1,54 @@
+"""The PyOD side of the bridge; importing this module imports PyOD."""
+
+import numpy as np
+from pyod.models.base import BaseDetector
+from sklearn.utils.validation import check_array, check_is_fitted
+
+
+class AdaptedDetector(BaseDetector):
+    """PyOD detector whose `fit` adapts a meta-detector to one table.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted meta-detector, or what `skmetaad.adapt` takes.
+    contamination : float, default=0.1
+        Share of outliers in the table, in (0, 0.5].
+    """
+
+    def __init__(self, estimator, contamination=0.1):
+        super().__init__(contamination=contamination)
+        self.estimator = estimator
+
+    def fit(self, X, y=None):
+        """Adapt to a table; `y` is ignored, as PyOD does."""
+        from skmetaad.compose import adapt
+
+        X = check_array(X)
+        self._set_n_classes(y)
+        self.detector_ = adapt(self.estimator, X)
+        self.decision_scores_ = self._held_out(X, adapt)
+        self._process_decision_scores()
+        return self
+
+    def decision_function(self, X):
+        """Return outlier scores, higher = more abnormal."""
+        check_is_fitted(self, ["decision_scores_", "threshold_", "labels_"])
+        return -self.detector_.score_samples(check_array(X))
+
+    def _held_out(self, X, adapt):
+        n_folds = min(5, len(X))
+        if n_folds == 1:
+            return self.decision_function_of(self.detector_, X)
+        # Dealt out at random, since tables are often sorted.
+        fold = np.random.default_rng(0).permutation(len(X)) % n_folds
+        scores = np.empty(len(X))
+        for f in range(n_folds):
+            adapted = adapt(self.estimator, X[fold != f])
+            scores[fold == f] = self.decision_function_of(adapted, X[fold == f])
+        return scores
+
+    @staticmethod
+    def decision_function_of(detector, X):
+        """Return outlier scores by an adapted meta-detector."""
+        return -detector.score_samples(X)

@@ -1,0 +1,237 @@
+"""Meta-detectors inside pipelines, searches and other libraries' loops."""
+
+import copy
+
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skmetaad._pyod import PyODDetector, to_pyod
+from skmetaad._rows import unpack
+
+__all__ = ["FewShotDetector", "PyODDetector", "adapt", "decide", "to_pyod"]
+
+
+def adapt(estimator, X, y=None, *, task=None):
+    """Adapt a fitted meta-detector, wherever it sits, to new tasks.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted meta-detector; a `Pipeline` that ends in one; a fitted search
+        (`GridSearchCV`, ...) over one of these, whose best estimator is adapted; or a
+        `FrozenEstimator` around one.
+    X : array-like of shape (n_rows, n_features), or TaskCollection
+        Support rows.
+    y : array-like of shape (n_rows,), default=None
+        Labels: -1 outlier, +1 inlier, 0 unlabelled.
+    task : array-like of shape (n_rows,), default=None
+        The task id of each row; None: all rows are one task.
+
+    Returns
+    -------
+    adapted : object
+        A new detector, or a new pipeline with the adapted detector at its end;
+        `estimator` is left untouched. Steps that can be adapted to a task
+        (`PerTaskTransformer`) are, the others are shared.
+
+    Raises
+    ------
+    TypeError
+        When `estimator` cannot be adapted.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skmetaad import MetaPrototypeDetector, adapt
+    >>> from skmetaad.datasets import make_fleet
+    >>> X, y, task = make_fleet(n_tasks=5, random_state=0).arrays()
+    >>> det = MetaPrototypeDetector(n_iter=20, random_state=0)
+    >>> pipe = make_pipeline(StandardScaler(), det)
+    >>> pipe = pipe.fit(X, y, metaprototypedetector__task=task)
+    >>> adapt(pipe, X[:10]).predict(X[:3]).shape
+    (3,)
+    """
+    X, y, task = unpack(X, y, task)
+    if hasattr(estimator, "adapt"):
+        return estimator.adapt(X, y, task=task)
+    if isinstance(estimator, Pipeline):
+        return _adapt_pipeline(estimator, X, y, task)
+    for inner in ("best_estimator_", "estimator"):
+        if hasattr(estimator, inner):
+            return adapt(getattr(estimator, inner), X, y, task=task)
+    raise TypeError(
+        f"estimator={estimator!r}: expected a fitted meta-detector, a pipeline that "
+        "ends in one, or a fitted search over one."
+    )
+
+
+def _adapt_pipeline(pipeline, X, y, task):
+    steps = []
+    for name, step in pipeline.steps[:-1]:
+        if step not in (None, "passthrough"):
+            if hasattr(step, "adapt"):
+                step = step.adapt(X, y, task=task)
+            X = _transform(step, X, task)
+        steps.append((name, step))
+    name, last = pipeline.steps[-1]
+    steps.append((name, adapt(last, X, y, task=task)))
+    adapted = copy.copy(pipeline)
+    adapted.steps = steps
+    return adapted
+
+
+def _transform(step, X, task):
+    if task is not None and hasattr(step, "adapt"):
+        return step.transform(X, task=task)
+    return step.transform(X)
+
+
+def decide(estimator, X, task=None):
+    """Return the decision function of an adapted estimator, task by task.
+
+    Unlike `Pipeline.decision_function`, this hands `task` to the steps that know it
+    without metadata routing.
+
+    Parameters
+    ----------
+    estimator : object
+        What `adapt` returned.
+    X : array-like of shape (n_rows, n_features)
+        Rows to judge.
+    task : array-like of shape (n_rows,), default=None
+        The task id of each row.
+
+    Returns
+    -------
+    decision : ndarray of shape (n_rows,)
+        Higher = more normal, negative = outlier.
+
+    Examples
+    --------
+    >>> from skmetaad import MetaPrototypeDetector
+    >>> from skmetaad.compose import decide
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=3, random_state=0)
+    >>> det = MetaPrototypeDetector(n_iter=20, random_state=0).fit(fleet)
+    >>> decide(det, fleet[0].X).shape
+    (200,)
+    """
+    if not isinstance(estimator, Pipeline):
+        return estimator.decision_function(X, task=task)
+    for _, step in estimator.steps[:-1]:
+        if step not in (None, "passthrough"):
+            X = _transform(step, X, task)
+    return decide(estimator.steps[-1][1], X, task)
+
+
+class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
+    """Detector whose `fit` adapts a meta-trained one.
+
+    Puts a meta-detector into any loop that fits outlier detectors on one table, beside
+    `IsolationForest` and others: what was meta-trained stays, `fit` takes the support.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted meta-detector, or what `skmetaad.adapt` takes, in a
+        `sklearn.frozen.FrozenEstimator` so that `clone` keeps it fitted.
+
+    Attributes
+    ----------
+    detector_ : object
+        The adapted detector.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+
+    Examples
+    --------
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from skmetaad import FewShotDetector, MetaPrototypeDetector
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=5, random_state=0)
+    >>> meta = MetaPrototypeDetector(n_iter=20, random_state=0).fit(fleet[:4])
+    >>> det = FewShotDetector(FrozenEstimator(meta))
+    >>> det.fit(fleet[4].X[:10]).predict(fleet[4].X).shape
+    (200,)
+    """
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y=None):
+        """Adapt to the support rows of one task.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Support rows.
+        y : array-like of shape (n_rows,), default=None
+            Labels: -1 outlier, +1 inlier, 0 unlabelled.
+
+        Returns
+        -------
+        self : object
+            The fitted detector.
+        """
+        self.detector_ = adapt(self.estimator, X, y)
+        self.n_features_in_ = self.detector_.n_features_in_
+        return self
+
+    def score_samples(self, X):
+        """Return how normal each row is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows to judge.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows,)
+            Higher = more normal.
+        """
+        check_is_fitted(self)
+        return self.detector_.score_samples(X)
+
+    def decision_function(self, X):
+        """Return how far each row is on the normal side of the threshold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows to judge.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_rows,)
+            Negative = outlier.
+        """
+        check_is_fitted(self)
+        return self.detector_.decision_function(X)
+
+    def predict(self, X):
+        """Label each row as inlier or outlier.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows to judge.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_rows,)
+            +1 for inliers, -1 for outliers.
+        """
+        check_is_fitted(self)
+        return self.detector_.predict(X)
+
+    @property
+    def offset_(self):
+        """The adapted detector's threshold."""
+        check_is_fitted(self)
+        detector = self.detector_
+        if isinstance(detector, Pipeline):
+            detector = detector.steps[-1][1]
+        return detector.offset_

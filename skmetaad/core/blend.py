@@ -1,0 +1,121 @@
+"""How much each part of a score counts, learned on tasks that the parts did not see."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from skmetaad.core.nets import Params
+
+# Parts of the evidence; the last, where a support has labelled outliers, is never
+# used alone.
+PARTS = ("nearest row", "nearest embedding", "prototype", "labelled outlier")
+START = -1.5
+
+
+def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each part's weight (T, C) and the bias (T,) for supports of given size."""
+    k = (n_support.log() / 4 - 0.5).unsqueeze(-1)
+    weight = softplus(params["blend.weight"] + params["blend.shots"] * k)
+    bias = params["blend.bias"]
+    return weight, bias[0] + bias[1] * k.squeeze(-1)
+
+
+def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Params:
+    """Learn the weights of the parts from episodes of tasks the networks did not see.
+
+    evidence (B, Q, C), y (B, Q) in {-1, +1}, n_support (B,). The weights minimise the
+    logistic ranking loss of outliers against inliers of their episode, with a pull
+    towards equal weights. The blend is kept only where it ranks these episodes at least
+    as well as each part by itself; else the best part is used alone. Without `learn`
+    the weights stay equal. At last slope and bias are set so that scores are log-odds.
+    """
+    inlier = y == 1
+    own = evidence[inlier]
+    center, scale = own.mean(dim=0), own.std(dim=0).clamp_min(1e-3)
+    # The margin to labelled outliers is zero for most rows: it keeps its own unit.
+    center[-1], scale[-1] = 0.0, 1.0
+    z = (evidence - center) / scale
+    n_parts = evidence.shape[-1]
+    params = {
+        "blend.weight": torch.full((n_parts,), START, dtype=z.dtype),
+        "blend.shots": torch.zeros(n_parts, dtype=z.dtype),
+        "blend.bias": torch.zeros(2, dtype=z.dtype),
+    }
+    if learn:
+        params |= _learned_weights(params, z, y, n_support)
+    best = _rank(_total(params, z, n_support), y)
+    for part in range(n_parts - 1 if learn else 0):
+        alone = dict(params)
+        alone["blend.weight"] = torch.full((n_parts,), -30.0, dtype=z.dtype)
+        alone["blend.weight"][part] = 0.5413  # softplus(0.5413) = 1
+        alone["blend.weight"][-1] = params["blend.weight"][-1]
+        alone["blend.shots"] = torch.zeros(n_parts, dtype=z.dtype)
+        now = _rank(_total(alone, z, n_support), y)
+        if now > best:
+            best, params = now, alone
+    slope, bias = _calibrated(_total(params, z, n_support), y, n_support)
+    params["blend.bias"] = bias
+    return params | {"blend.center": center, "blend.scale": scale / slope}
+
+
+def _total(params: Params, z: Tensor, n_support: Tensor) -> Tensor:
+    weight, _ = weights(params, n_support)
+    return (z @ weight.unsqueeze(-1)).squeeze(-1)
+
+
+def _learned_weights(
+    params: Params, z: Tensor, y: Tensor, n_support: Tensor, n_steps: int = 150
+) -> Params:
+    learned = {k: params[k].clone() for k in ("blend.weight", "blend.shots")}
+    outlier, inlier = _paired(z, y)
+    with torch.enable_grad():
+        for value in learned.values():
+            value.requires_grad_()
+        optimizer = torch.optim.Adam(learned.values(), lr=0.1)
+        for _ in range(n_steps):
+            now = {**params, **learned}
+            gap = _total(now, outlier, n_support) - _total(now, inlier, n_support)
+            away = learned["blend.weight"] - START
+            pull = away.square().sum() + learned["blend.shots"].square().sum()
+            loss = softplus(-gap).mean() + 0.003 * pull
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return {name: value.detach() for name, value in learned.items()}
+
+
+def _paired(z: Tensor, y: Tensor, n_pairs: int = 24) -> tuple[Tensor, Tensor]:
+    """Draw outliers and inliers (B, n_pairs, C) of each episode, with repetition."""
+    g = torch.Generator().manual_seed(0)
+    picks = []
+    for label in (-1, 1):
+        share = (y == label).to(torch.float64) + 1e-12
+        index = torch.multinomial(share, n_pairs, replacement=True, generator=g)
+        picks.append(torch.gather(z, 1, index.unsqueeze(-1).expand(-1, -1, z.shape[2])))
+    return picks[0], picks[1]
+
+
+def _rank(total: Tensor, y: Tensor) -> float:
+    """Return the mean AUROC over episodes, ties counting half."""
+    gap = total.unsqueeze(2) - total.unsqueeze(1)
+    pair = (y == -1).unsqueeze(2) & (y == 1).unsqueeze(1)
+    won = (gap > 0).to(total.dtype) + 0.5 * (gap == 0).to(total.dtype)
+    return float((won * pair).sum() / pair.sum())
+
+
+def _calibrated(total: Tensor, y: Tensor, n_support: Tensor) -> tuple[Tensor, Tensor]:
+    """Return slope and bias (at no and per unit of shots) of a logistic regression."""
+    k = (n_support.log() / 4 - 0.5).unsqueeze(1).expand_as(total)
+    x = torch.stack([torch.ones_like(total), k, -total], dim=-1).reshape(-1, 3)
+    target = (y.reshape(-1) == 1).to(x.dtype)
+    beta = torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype)
+    ridge = 1e-3 * len(x) * torch.eye(3, dtype=x.dtype)
+    for _ in range(25):
+        p = torch.sigmoid(x @ beta)
+        pull = ridge @ (beta - torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype))
+        gradient = x.t() @ (p - target) + pull
+        hessian = x.t() @ (x * (p * (1 - p)).unsqueeze(1)) + ridge
+        beta = beta - torch.linalg.solve(hessian, gradient)
+    # Higher evidence must stay more abnormal, whatever the episodes say.
+    slope = beta[2].clamp_min(0.05)
+    return slope, beta[:2]
