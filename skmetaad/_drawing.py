@@ -12,19 +12,29 @@ class ByTask:
         self.count = np.bincount(code, minlength=n_tasks)
         self.start = np.cumsum(self.count) - self.count
 
-    def draw_two(self, task, n_first, n_second, rng):
+    def draw_two(self, task, n_first, n_second, rng, *, in_order=False):
         """Draw disjoint row numbers (B, n_first) and (B, n_second).
 
         The first has no repetitions, is padded with -1 and leaves a row to the second,
-        which repeats its own where rows run out; -1 in tasks without rows.
+        which repeats its own where rows run out; -1 in tasks without rows. `in_order`
+        takes the first from the first half of a task's rows, the second from the rest.
         """
         n = self.count[task]
-        place = _distinct(n, n_first + n_second, rng)
-        width = np.minimum(n_first, np.maximum(n - bool(n_second), 0))
-        first = np.where(np.arange(n_first) < width[:, None], place[:, :n_first], -1)
-        left = np.maximum(np.minimum(n, n_first + n_second) - width, 1)
-        after = width[:, None] + np.arange(n_second) % left[:, None]
+        if in_order:
+            half = np.maximum(n // 2, np.minimum(n, 1))
+            first = _distinct(half, n_first, rng)
+            place = _distinct(n - half, n_second, rng)
+            left, skipped = np.minimum(n - half, n_second), half
+        else:
+            place = _distinct(n, n_first + n_second, rng)
+            width = np.minimum(n_first, np.maximum(n - bool(n_second), 0))
+            columns = np.arange(n_first) < width[:, None]
+            first = np.where(columns, place[:, :n_first], -1)
+            left, skipped = np.minimum(n, n_first + n_second) - width, width * 0
+        start = 0 if in_order else width[:, None]
+        after = start + np.arange(n_second) % np.maximum(left, 1)[:, None]
         second = np.take_along_axis(place, after, axis=1)
+        second = np.where(second >= 0, second + skipped[:, None], -1)
         return self.rows(task, first), self.rows(task, second)
 
     def rows(self, task, place):
@@ -67,3 +77,62 @@ def check_contamination(contamination):
     """Refuse a share outside [0, 1)."""
     if not 0 <= contamination < 1:
         raise ValueError(f"contamination={contamination!r}: expected [0, 1).")
+
+
+def blocks(code, n_tasks, *, max_rows, split=True):
+    """Group rows by task into padded rectangles.
+
+    Parameters
+    ----------
+    code : ndarray of shape (n_rows,)
+        Task codes 0..n_tasks-1.
+    n_tasks : int
+        Number of tasks.
+    max_rows : int
+        Rows per rectangle, padding included.
+    split : bool, default=True
+        Whether a task with more rows than `max_rows` is split over rectangles; else it
+        gets one of its own.
+
+    Yields
+    ------
+    tasks : ndarray of shape (T,)
+        Task codes.
+    rows : ndarray of shape (T, R)
+        Row numbers in their order, padded with -1. Padding is less than half.
+
+    Raises
+    ------
+    ValueError
+        When `max_rows` is less than 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmetaad.episodes import blocks
+    >>> for tasks, rows in blocks(np.array([1, 0, 1]), 2, max_rows=10):
+    ...     print(tasks.tolist(), rows.tolist())
+    [0, 1] [[1, -1], [0, 2]]
+    """
+    if max_rows < 1:
+        raise ValueError(f"max_rows={max_rows!r}: expected at least 1.")
+    by_task = ByTask(np.arange(len(code)), code, n_tasks)
+    tasks = np.argsort(by_task.count, kind="stable")
+    count = by_task.count[tasks]
+    first = int(np.searchsorted(count, 1))
+    while first < len(tasks):
+        n = int(count[first])
+        if n > max_rows and split:
+            task, start = tasks[first : first + 1], by_task.start[tasks[first]]
+            for low in range(0, n, max_rows):
+                high = min(n, low + max_rows)
+                yield task, by_task.order[None, start + low : start + high]
+            first += 1
+            continue
+        last = int(np.searchsorted(count, 2 * n, side="right"))
+        last = min(last, first + max(1, max_rows // (2 * n)))
+        group = tasks[first:last]
+        place = np.arange(count[last - 1])
+        place = np.where(place < by_task.count[group][:, None], place, -1)
+        yield group, by_task.rows(group, place)
+        first = last

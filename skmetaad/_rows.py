@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.utils.validation import validate_data
 
+from skmetaad._ids import factorize
+from skmetaad.labels import check_labels
 from skmetaad.tasks import as_collection
 
 
@@ -36,6 +39,41 @@ def unpack(X, y, task):
                 f"expected {name}=None."
             )
     return tasks.arrays()
+
+
+def check_rows(estimator, X, y, task, *, reset):
+    """Validate rows, labels and task ids; raise where a task has outliers only."""
+    X, y, task = unpack(X, y, task)
+    X = check_features(estimator, X, reset=reset)
+    code, ids = factorize(task, len(X))
+    y = check_labels(y, n_rows=len(X))
+    if y is not None:
+        inliers = np.bincount(code[y != -1], minlength=max(len(ids), 1))
+        if (inliers == 0).any():
+            where = f"task {ids[int(np.argmin(inliers))]!r}" if ids else "y"
+            raise ValueError(
+                f"{where} labels every row as an outlier (-1): expected at least "
+                "one inlier or unlabelled row."
+            )
+    return Rows(X, y, code, ids)
+
+
+def check_features(estimator, X, *, reset):
+    """Validate X as scikit-learn does, and name the column that holds text."""
+    try:
+        return validate_data(estimator, X, dtype=[np.float64, np.float32], reset=reset)
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        text = [
+            name
+            for name, kind in getattr(X, "dtypes", {}).items()
+            if getattr(kind, "kind", "O") not in "biuf"
+        ]
+        where = f"column {text[0]!r}" if text else "a column"
+        raise ValueError(
+            f"X holds text in {where}: expected numbers ({error})."
+        ) from error
 
 
 def thin(rows, max_rows):

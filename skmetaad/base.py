@@ -1,26 +1,37 @@
 """The contract of every detector: public methods here, hooks in the detectors."""
 
 import copy
-from contextlib import contextmanager
+from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._compat import Interval, fit_context
-from skmetaad._ids import factorize, lookup
-from skmetaad._rows import Rows, padded, stack_states, thin, unpack
-from skmetaad.episodes import EpisodeSampler, blocks
-from skmetaad.labels import check_labels
-from skmetaad.thresholds import SHOTS, prior_at, shrunk_offset
+from skmetaad._held_out import held_out_scores, offsets_by_shots
+from skmetaad._ids import lookup
+from skmetaad._restore import restored_on_error
+from skmetaad._rows import (
+    Rows,
+    check_features,
+    check_rows,
+    padded,
+    stack_states,
+    thin,
+    unpack,
+)
+from skmetaad.episodes import blocks
+from skmetaad.thresholds import prior_at, shrunk_offset
 
 __all__ = ["BaseMetaDetector"]
 
 
-class BaseMetaDetector(CallbackSupportMixin, OutlierMixin, BaseEstimator):
+class BaseMetaDetector(
+    CallbackSupportMixin, OutlierMixin, BaseEstimator, metaclass=ABCMeta
+):
     """Base class of all meta-learning detectors.
 
     The public methods are final. A detector implements three hooks on numpy arrays with
@@ -80,6 +91,8 @@ class BaseMetaDetector(CallbackSupportMixin, OutlierMixin, BaseEstimator):
     _max_cells = 1_000_000
     # Tasks whose held-out scores set the prior of the offset.
     _n_prior_tasks = 64
+    # Training rows whose scores set the reference's offset; more are sampled.
+    _n_offset_rows = 20_000
 
     def __init__(self, *, contamination=0.1, max_support=256, random_state=None):
         self.contamination = contamination
@@ -118,12 +131,13 @@ class BaseMetaDetector(CallbackSupportMixin, OutlierMixin, BaseEstimator):
         ValueError
             When the rows, labels, task ids or parameters are not usable.
         """
-        with self._restored_on_error():
-            rows = self._check_rows(X, y, task, reset=True)
-            n_inliers = len(rows.X) if rows.y is None else int((rows.y != -1).sum())
-            if n_inliers < 2:
+        with restored_on_error(self):
+            rows = check_rows(self, X, y, task, reset=True)
+            labelled = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
+            kept = np.flatnonzero(~labelled)
+            if len(kept) < 2:
                 raise ValueError(
-                    f"X has n_samples = {n_inliers} rows that are not labelled as "
+                    f"X has n_samples = {len(kept)} rows that are not labelled as "
                     f"outliers: {type(self).__name__}.fit needs at least 2, one to "
                     "adapt on and one to judge."
                 )
@@ -135,10 +149,11 @@ class BaseMetaDetector(CallbackSupportMixin, OutlierMixin, BaseEstimator):
             pool = Rows(rows.X, rows.y, np.zeros_like(rows.code), ())
             # At most half of the rows, so that the training scores that set the
             # offset are not all scores of rows the reference was adapted on.
-            cap = max(1, min(self.max_support, n_inliers // 2))
+            cap = max(1, min(self.max_support, len(kept) // 2))
             self.reference_, _ = self._adapt_all(thin(pool, cap), offsets=False)
-            kept = slice(None) if rows.y is None else rows.y != -1
-            in_sample = self._raw_scores(rows.X[kept], None)
+            if len(kept) > self._n_offset_rows:
+                kept = rng.choice(kept, self._n_offset_rows, replace=False)
+            in_sample = self._in_blocks(rows.X[kept], None, self._score)
             self.offset_ = float(np.quantile(in_sample, self.contamination))
         return self
 
@@ -169,7 +184,7 @@ class BaseMetaDetector(CallbackSupportMixin, OutlierMixin, BaseEstimator):
             is not labelled as outlier.
         """
         check_is_fitted(self)
-        rows = self._check_rows(X, y, task, reset=False)
+        rows = check_rows(self, X, y, task, reset=False)
         adapted = copy.copy(self)
         adapted._judge(rows)
         return adapted
@@ -291,78 +306,38 @@ class BaseMetaDetector(CallbackSupportMixin, OutlierMixin, BaseEstimator):
         from skmetaad.metrics import few_shot_scores
 
         check_is_fitted(self)
-        return float(np.mean(list(few_shot_scores(self, X, y, task=task).values())))
-
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "meta_")
+        check_features(self, unpack(X, None, None)[0], reset=False)
+        values = few_shot_scores(self, X, y, task=task)
+        return float(np.mean(list(values.values())))
 
     # ------------------------------------------------------------------------- hooks
 
+    @abstractmethod
     def _meta_fit(self, X, y, code, rng):
         """Return what is learned over tasks, as a dict of arrays."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _adapt(self, X, y, mask):
         """Adapt to support X (T, K, d), y (T, K), mask (T, K); return dict of (T, ...).
 
         Arrays may be of length K on axis 1 and are then padded with zeros when joined.
         Padded rows (mask False) hold zeros and must not count.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _score(self, state, X):
         """Return scores (T, R) of rows X (T, R, d), higher = more normal."""
-        raise NotImplementedError
 
     def _offsets(self, X, y, mask, state):
         """Return one threshold per task from held-out scores and the fleet's prior."""
-        scores = self._held_out_scores(X, y, mask)
+        scores = held_out_scores(self, X, y, mask)
         n_support = (mask & (y != -1)).sum(axis=1)
         prior = prior_at(n_support, *self.offset_prior_)
         return shrunk_offset(scores, prior, self.contamination)
 
-    # --------------------------------------------------------------------- internals
-
-    @contextmanager
-    def _restored_on_error(self):
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _check_rows(self, X, y, task, *, reset):
-        X, y, task = unpack(X, y, task)
-        X = self._check_X(X, reset=reset)
-        code, ids = factorize(task, len(X))
-        y = check_labels(y, n_rows=len(X))
-        if y is not None:
-            inliers = np.bincount(code[y != -1], minlength=max(len(ids), 1))
-            if (inliers == 0).any():
-                where = f"task {ids[int(np.argmin(inliers))]!r}" if ids else "y"
-                raise ValueError(
-                    f"{where} labels every row as an outlier (-1): expected at least "
-                    "one inlier or unlabelled row."
-                )
-        return Rows(X, y, code, ids)
-
-    def _check_X(self, X, *, reset):
-        try:
-            return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-        except ValueError as error:
-            if "could not convert string" not in str(error):
-                raise
-            text = [
-                name
-                for name, kind in getattr(X, "dtypes", {}).items()
-                if getattr(kind, "kind", "O") not in "biuf"
-            ]
-            where = f"column {text[0]!r}" if text else "a column"
-            raise ValueError(
-                f"X holds text in {where}: expected numbers ({error})."
-            ) from error
+    def _prior(self, rows, rng):
+        """Return shots, and the offset that the tasks of `fit` need at each of them."""
+        return offsets_by_shots(self, rows, rng)
 
     def _judge(self, rows):
         """Adapt to the rows' tasks and take up their thresholds."""
@@ -389,72 +364,36 @@ class BaseMetaDetector(CallbackSupportMixin, OutlierMixin, BaseEstimator):
             return state, None
         return state, np.concatenate(thresholds)[np.argsort(np.concatenate(order))]
 
-    def _held_out_scores(self, X, y, mask):
-        """Score each support row by its task adapted without the row's fold."""
-        n_tasks, n_rows, n_features = X.shape
-        n_folds = n_rows if n_rows <= 12 else 5
-        scores = np.full((n_tasks, n_rows), np.nan)
-        if n_rows == 1:
-            return scores
-        fold = np.arange(n_rows) % n_folds
-        held = (fold == np.arange(n_folds)[:, None])[None] & (y != -1)[:, None]
-        held &= mask[:, None]
-        left = mask[:, None] & ~held
-        usable = (left & (y != -1)[:, None]).any(axis=2) & held.any(axis=2)
-        task, part = np.nonzero(usable)
-        step = max(1, self._max_cells // (n_rows * n_features))
-        columns = [np.flatnonzero(fold == f) for f in range(n_folds)]
-        width = max(map(len, columns))
-        columns = np.array([np.resize(c, width) for c in columns])
-        for chunk in gen_batches(len(task), step):
-            t, f = task[chunk], part[chunk]
-            keep = left[t, f]
-            state = self._adapt(X[t] * keep[..., None], y[t] * keep, keep)
-            rows = columns[f]
-            score = self._score(state, X[t[:, None], rows])
-            counted = held[t, f][np.arange(len(t))[:, None], rows]
-            score = np.where(counted, score, np.nan)
-            scores[t[:, None], rows] = score
-        return scores
-
-    def _prior(self, rows, rng):
-        """Return shots and the offset that the tasks of `fit` need at each of them."""
-        sizes = np.bincount(rows.code if rows.y is None else rows.code[rows.y != -1])
-        shots = [k for k in SHOTS if k < np.median(sizes)] or [1]
-        offsets = []
-        for n_support in shots:
-            sampler = EpisodeSampler(rows.y, rows.code, n_support=n_support, n_query=64)
-            drawn = sampler.draw(self._n_prior_tasks, rng)
-            state = self._adapt(*padded(rows, drawn.support))
-            score = self._score(state, rows.X[drawn.query].astype(np.float64))
-            offsets.append(np.quantile(score[drawn.query_y == 1], self.contamination))
-        return np.array(shots, dtype=np.float64), np.array(offsets)
-
     def _scores(self, X, task):
         """Return scores and the thresholds that go with them."""
+        scores, code = self._by_task(X, task, self._score)
+        return scores, self.offset_ if code is None else self.task_offsets_[code]
+
+    def _by_task(self, X, task, function, shape=()):
+        """Apply function(state, X) to each task's rows; return it and the codes."""
         check_is_fitted(self)
         X, _, task = unpack(X, None, task)
-        X = self._check_X(X, reset=False)
+        X = check_features(self, X, reset=False)
         if task is not None:
             code = lookup(task, len(X), self.task_ids_)
-            return self._raw_scores(X, code), self.task_offsets_[code]
+            return self._in_blocks(X, code, function, shape), code
         if self.reference_ is None:
             raise ValueError(
                 f"task=None, but this {type(self).__name__} was adapted to "
                 f"{len(self.task_ids_)} tasks: expected the task id of each row."
             )
-        return self._raw_scores(X, None), self.offset_
+        return self._in_blocks(X, None, function, shape), None
 
-    def _raw_scores(self, X, code):
-        scores = np.empty(len(X))
+    def _in_blocks(self, X, code, function, shape=()):
+        result = np.empty((len(X), *shape))
         step = max(1, self._max_cells // max(X.shape[1], 64))
         if code is None:
             for part in gen_batches(len(X), step):
                 rows = X[part].astype(np.float64, copy=False)
-                scores[part] = self._score(self.reference_, rows[None])[0]
-            return scores
+                result[part] = function(self.reference_, rows[None])[0]
+            return result
         for tasks, index in blocks(code, len(self.task_ids_), max_rows=step):
             state = {name: value[tasks] for name, value in self.state_.items()}
-            score = self._score(state, X[index].astype(np.float64, copy=False))
-            scores[index[index >= 0]] = score[index >= 0]
-        return scores
+            found = function(state, X[index].astype(np.float64, copy=False))
+            result[index[index >= 0]] = found[index >= 0]
+        return result

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmetaad._drawing import ByTask, check_contamination
+from skmetaad._drawing import ByTask, blocks, check_contamination
 
 __all__ = ["EpisodeSampler", "Episodes", "blocks", "draw_support_query"]
 
@@ -68,6 +68,9 @@ class EpisodeSampler:
         Share of the support's inlier rows, rounded to whole rows, replaced by outliers
         that keep the label +1, in [0, 1). They are labelled outliers of the task, or
         where it has none rows of other tasks; where these run out rows stay clean.
+    chronological : bool, default=False
+        Whether support inliers come from the first half of their task's rows, and query
+        inliers from the second.
 
     Attributes
     ----------
@@ -109,11 +112,13 @@ class EpisodeSampler:
         negatives="auto",
         n_support_outliers=0,
         contamination=0.0,
+        chronological=False,
     ):
         code = np.asarray(code)
         self.n_tasks = int(code.max(initial=-1)) + 1
         several = isinstance(n_support, list | tuple)
         self.n_support = tuple(n_support) if several else n_support
+        self.chronological = chronological
         self.n_query = n_query
         self.n_support_outliers = n_support_outliers
         self.contamination = contamination
@@ -198,7 +203,9 @@ class EpisodeSampler:
         n_out = 0 if self.negatives_ == "synthetic" else self.n_query // 2
         own_out = n_out if self.negatives_ == "labels" else 0
         n_in = self.n_query - n_out
-        support, query = self._inliers.draw_two(task, n_support, n_in, rng)
+        support, query = self._inliers.draw_two(
+            task, n_support, n_in, rng, in_order=self.chronological
+        )
         support_y = (support >= 0).astype(np.int8)
         own, outliers = self._outliers.draw_two(task, n_extra + n_hidden, own_out, rng)
         unlabelled = self._outliers.count[task] == 0
@@ -339,62 +346,3 @@ def draw_support_query(
             n_out = min(max(n_out, 1), n_query - 1)
         rest = (rest[0][: n_query - n_out], rest[1][:n_out])
     return support, np.sort(np.concatenate(rest))
-
-
-def blocks(code, n_tasks, *, max_rows, split=True):
-    """Group rows by task into padded rectangles.
-
-    Parameters
-    ----------
-    code : ndarray of shape (n_rows,)
-        Task codes 0..n_tasks-1.
-    n_tasks : int
-        Number of tasks.
-    max_rows : int
-        Rows per rectangle, padding included.
-    split : bool, default=True
-        Whether a task with more rows than `max_rows` is split over rectangles; else it
-        gets one of its own.
-
-    Yields
-    ------
-    tasks : ndarray of shape (T,)
-        Task codes.
-    rows : ndarray of shape (T, R)
-        Row numbers in their order, padded with -1. Padding is less than half.
-
-    Raises
-    ------
-    ValueError
-        When `max_rows` is less than 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmetaad.episodes import blocks
-    >>> for tasks, rows in blocks(np.array([1, 0, 1]), 2, max_rows=10):
-    ...     print(tasks.tolist(), rows.tolist())
-    [0, 1] [[1, -1], [0, 2]]
-    """
-    if max_rows < 1:
-        raise ValueError(f"max_rows={max_rows!r}: expected at least 1.")
-    by_task = ByTask(np.arange(len(code)), code, n_tasks)
-    tasks = np.argsort(by_task.count, kind="stable")
-    count = by_task.count[tasks]
-    first = int(np.searchsorted(count, 1))
-    while first < len(tasks):
-        n = int(count[first])
-        if n > max_rows and split:
-            task, start = tasks[first : first + 1], by_task.start[tasks[first]]
-            for low in range(0, n, max_rows):
-                high = min(n, low + max_rows)
-                yield task, by_task.order[None, start + low : start + high]
-            first += 1
-            continue
-        last = int(np.searchsorted(count, 2 * n, side="right"))
-        last = min(last, first + max(1, max_rows // (2 * n)))
-        group = tasks[first:last]
-        place = np.arange(count[last - 1])
-        place = np.where(place < by_task.count[group][:, None], place, -1)
-        yield group, by_task.rows(group, place)
-        first = last

@@ -108,14 +108,16 @@ def few_shot_scores(
     """
     measure = _measure(metric)
     tasks = _as_tasks(X, y, task)
+    named = _namer(X)
     seed = check_random_state(random_state).randint(2**31 - 1)
     values = {one.id: [] for one in tasks}
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
         support, query = _episodes(tasks, n_support, n_outliers, contamination, rng=rng)
         Xs, ys, ids = _stacked(support)
-        adapted = adapt(estimator, Xs, ys, task=ids)
-        decision = decide(adapted, *_stacked(query)[::2])
+        adapted = adapt(estimator, named(Xs), ys, task=ids)
+        Xq, _, ids = _stacked(query)
+        decision = decide(adapted, named(Xq), ids)
         start = 0
         for name, rows, labels in query:
             part = decision[start : start + len(rows)]
@@ -142,6 +144,13 @@ def _as_tasks(X, y, task):
     y = check_labels(y, n_rows=len(X))
     task = np.zeros(len(X), np.int64) if task is None else task
     return TaskCollection.from_arrays(X, y, task=task)
+
+
+def _namer(X):
+    """Return what gives rows back the column names that X has."""
+    if hasattr(X, "iloc"):
+        return lambda rows: type(X)(rows, columns=X.columns)
+    return lambda rows: rows
 
 
 def _episodes(tasks, n_support, n_outliers, contamination, *, rng):

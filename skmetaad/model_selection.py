@@ -110,7 +110,8 @@ class LeaveOneTaskOut(_ByTaskMixin, LeaveOneGroupOut):
     >>> import numpy as np
     >>> from skmetaad import LeaveOneTaskOut
     >>> task = ["a", "a", "b"]
-    >>> [test.tolist() for _, test in LeaveOneTaskOut().split(np.zeros((3, 2)), task=task)]
+    >>> splits = LeaveOneTaskOut().split(np.zeros((3, 2)), task=task)
+    >>> [test.tolist() for _, test in splits]
     [[0, 1], [2]]
     """
 

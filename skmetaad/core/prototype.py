@@ -81,11 +81,14 @@ class Prototype:
         }
 
     def distances(self, params: Params, state: Params, query: Tensor) -> list[Tensor]:
-        """Return, each (T, R), the distance to the nearest row, embedded row and
-        prototype, and to the nearest embedded outlier (infinite where there is none).
+        """Return four distances (T, R).
+
+        To the nearest support row, to the nearest one in the embedding, to the nearest
+        prototype, and to the nearest embedded outlier (huge where there is none).
         """
         rows = sq_distances(query * params["row_scale"], state["rows"])
-        d = sq_distances(embedded := self.embed(params, state, query), state["support"])
+        embedded = self.embed(params, state, query)
+        d = sq_distances(embedded, state["support"])
         proto = sq_distances(embedded, state["prototype"]).amin(dim=2)
         return [
             root(nearest(rows, state["inlier"])),
@@ -116,9 +119,7 @@ class Prototype:
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the separation by the distances of one network's embedding."""
-        state = self.adapt(
-            params, batch.support, batch.support_y, batch.support_y != 0
-        )
+        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
         _, near, proto, _ = self.distances(params, state, batch.query)
         slope, bias = params["net.slope"][0].exp(), params["net.bias"][0]
         n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(near.dtype)

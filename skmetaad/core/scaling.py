@@ -53,7 +53,7 @@ def _sum_by(X: np.ndarray, code: np.ndarray, n_groups: int) -> np.ndarray:
 def task_moments(
     moments: Params, support: Tensor, weight: Tensor, strength: float
 ) -> tuple[Tensor, Tensor]:
-    r"""Return each task's mean and standard deviation, (T, 1, d), shrunk to the fleet's.
+    r"""Return each task's mean and deviation, (T, 1, d), shrunk to the fleet's.
 
     With K weighted rows centered on the fleet, within-task variance w and between-task
     variance b, the mean is the posterior mean of a normal model,

@@ -35,8 +35,8 @@ class Trained:
 
 def meta_train(
     params: Params,
-    loss_of: Callable[[Params, Batch], Tensor],
-    draw: Callable[[], Batch],
+    loss_of: Callable[[Params, list[Batch]], Tensor],
+    draw: Callable[[], list[Batch]],
     *,
     n_iter: int,
     learning_rate: float,

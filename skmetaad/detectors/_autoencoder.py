@@ -57,6 +57,10 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         Where the query's outliers come from: labelled rows (-1), rows of other tasks,
         or synthetic departures from the inliers. "auto" takes the first of these that
         the data has.
+    chronological : bool, default=False
+        Whether each task's rows are in time order and a new task's support comes before
+        its query: then episodes take the support from the first half of a task's
+        inliers and the query from the second, so that drift is part of the training.
     n_iter : int, default=500
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
@@ -153,6 +157,7 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         n_support=(1, 50),
         n_query=32,
         negatives="auto",
+        chronological=False,
         n_iter=500,
         meta_batch_size=16,
         learning_rate=3e-3,
@@ -179,6 +184,7 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         self.n_support = n_support
         self.n_query = n_query
         self.negatives = negatives
+        self.chronological = chronological
         self.n_iter = n_iter
         self.meta_batch_size = meta_batch_size
         self.learning_rate = learning_rate
@@ -187,7 +193,7 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
 
-    def _core(self, n_features):
+    def _core(self, n_features, n_parts=1):
         hidden = self._checked_sizes("hidden_sizes")
         return MAMLAutoencoder(
             sizes=(n_features, *hidden, *hidden[-2::-1], n_features),

@@ -1,17 +1,47 @@
 """One-class prototypical network."""
 
+from itertools import product
 from numbers import Integral
 
+import numpy as np
+import torch
+
 from skmetaad._compat import Interval, StrOptions
+from skmetaad.core.blend import fit_blend
 from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.core.prototype import Prototype
+from skmetaad.core.state import to_tensors
 from skmetaad.detectors._torch import TorchMetaDetector
+
+# Support sizes of the episodes on which the parts of the score are weighed.
+BLEND_SHOTS = (1, 2, 5, 10, 20, 50)
 
 
 class MetaPrototypeDetector(TorchMetaDetector):
     r"""Prototypical network for tasks with a few normal rows.
 
-    TODO
+    A network :math:`f` embeds rows such that a task's inliers lie near the mean of its
+    embedded support, the prototype [1]_. There is one class only; what it is weighed
+    against is, as in [2]_, a learned null class: the bias of the score. A row x scores
+
+    .. math:: s(x) = b_K - \sum_c w_{c,K} \log(d_c(x) + \epsilon)
+
+    with the distances :math:`d_c` to the nearest prototype, to the nearest embedded
+    support row (k-NN on the embedding, k = 1) and to the nearest support row itself
+    (k-NN on the data). Scores are log-odds of an inlier, comparable between tasks.
+
+    The weights :math:`w` are learned on episodes of tasks the networks did not see:
+    `n_networks` networks each train without one share of the tasks, and each is judged
+    on its own share. The blend is kept only where it ranks these held-out tasks at
+    least as well as each distance by itself, k-NN on the embedding and on the data
+    among them; otherwise the best one is used alone. So the detector does not fall
+    below k-NN on its own embedding by more than the held-out tasks err. With fewer than
+    two tasks per network there is one network and the weights stay equal.
+
+    A labelled outlier in the support lowers the score of rows nearer to it than to any
+    inlier, by a learned weight times the difference of the two log distances: each one
+    is a prototype of its own. Before the embedding, rows are scaled by the task's mean
+    and standard deviation, both shrunk to the fleet's.
 
     Parameters
     ----------
@@ -22,11 +52,12 @@ class MetaPrototypeDetector(TorchMetaDetector):
     n_prototypes : int, default=1
         Prototypes per task: cluster means of the embedded support inliers. More than
         one suits tasks whose normal rows come in several modes.
-    n_neighbors : int, default=3
-        Support rows whose mean distance is the nearest-neighbour part of the score.
+    n_networks : int, default=3
+        Networks, each trained without its share of the tasks; their outputs side by
+        side are the embedding.
     standardize : bool, default=True
-        Whether to scale rows by their task's mean and standard deviation, both shrunk
-        to the fleet's, rather than by the fleet's alone.
+        Whether the networks see rows scaled by their task's mean and standard
+        deviation, both shrunk to the fleet's, rather than by the fleet's alone.
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
         largest number; one is drawn per meta-batch.
@@ -36,13 +67,17 @@ class MetaPrototypeDetector(TorchMetaDetector):
         Where the query's outliers come from: labelled rows (-1), rows of other tasks,
         or synthetic departures from the inliers. "auto" takes the first of these that
         the data has.
-    n_iter : int, default=500
+    chronological : bool, default=False
+        Whether each task's rows are in time order and a new task's support comes before
+        its query: then episodes take the support from the first half of a task's
+        inliers and the query from the second, so that drift is part of the training.
+    n_iter : int, default=300
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
         Episodes per meta-iteration.
     learning_rate : float, default=3e-3
         Rate of AdamW, decayed to zero along a cosine.
-    weight_decay : float, default=1e-4
+    weight_decay : float, default=1e-2
         Decoupled weight decay of AdamW.
     early_stopping : bool, default=False
         Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
@@ -113,7 +148,7 @@ class MetaPrototypeDetector(TorchMetaDetector):
         "hidden_sizes": [tuple, list],
         "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
         "n_prototypes": [Interval(Integral, 1, None, closed="left")],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_networks": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
     }
 
@@ -123,15 +158,16 @@ class MetaPrototypeDetector(TorchMetaDetector):
         hidden_sizes=(64, 32),
         activation="relu",
         n_prototypes=1,
-        n_neighbors=3,
+        n_networks=3,
         standardize=True,
         n_support=(1, 50),
         n_query=32,
         negatives="auto",
-        n_iter=500,
+        chronological=False,
+        n_iter=300,
         meta_batch_size=16,
         learning_rate=3e-3,
-        weight_decay=1e-4,
+        weight_decay=1e-2,
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,
@@ -147,11 +183,12 @@ class MetaPrototypeDetector(TorchMetaDetector):
         self.hidden_sizes = hidden_sizes
         self.activation = activation
         self.n_prototypes = n_prototypes
-        self.n_neighbors = n_neighbors
+        self.n_networks = n_networks
         self.standardize = standardize
         self.n_support = n_support
         self.n_query = n_query
         self.negatives = negatives
+        self.chronological = chronological
         self.n_iter = n_iter
         self.meta_batch_size = meta_batch_size
         self.learning_rate = learning_rate
@@ -160,11 +197,76 @@ class MetaPrototypeDetector(TorchMetaDetector):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
 
-    def _core(self, n_features):
+    def embed(self, X, *, task=None):
+        """Return the embedding of rows, as seen by their task.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features), or TaskCollection
+            Rows to embed.
+        task : array-like of shape (n_rows,), default=None
+            The task id of each row. None: the reference, or the one task adapted to.
+
+        Returns
+        -------
+        embedding : ndarray of shape (n_rows, n_networks * hidden_sizes[-1])
+            The embedded rows. Euclidean distances between rows of one task are what
+            the score rests on.
+
+        Raises
+        ------
+        ValueError
+            When the rows are not usable, or `task` holds an id that was not adapted.
+        """
+        width = (
+            self.meta_["net.bias"].shape[0] * self._checked_sizes("hidden_sizes")[-1]
+        )
+        return self._by_task(X, task, self._embed, (width,))[0]
+
+    def _embed(self, state, X):
+        meta = to_tensors(self.meta_)
+        with torch.no_grad():
+            core = self._core(X.shape[-1])
+            return core.embed(meta, to_tensors(state), self._scaled(meta, X)).numpy()
+
+    def _core(self, n_features, n_parts=1):
         return Prototype(
             sizes=(n_features, *self._checked_sizes("hidden_sizes")),
             activation=self.activation,
+            n_networks=n_parts,
             n_prototypes=self.n_prototypes,
-            n_neighbors=self.n_neighbors,
             standardize=self.standardize,
+        )
+
+    def _parts(self, tasks, rng):
+        if len(tasks) < 2 * self.n_networks or self.n_networks == 1:
+            return [tasks]
+        order = rng.permutation(tasks)
+        shares = [np.sort(order[i :: self.n_networks]) for i in range(self.n_networks)]
+        return [np.setdiff1d(tasks, share) for share in shares]
+
+    def _loss(self, core, params, batches):
+        losses = [
+            core.loss(core.network(params, i), batch) for i, batch in enumerate(batches)
+        ]
+        return sum(losses) / len(losses)
+
+    def _after(self, core, params, draw, parts, tasks):
+        evidence, labels, shots = [], [], []
+        for i, part in enumerate(parts):
+            unseen = np.setdiff1d(tasks, part) if len(parts) > 1 else tasks
+            net = core.network(params, i)
+            for n_support, n_outliers in product(BLEND_SHOTS, (0, 3)):
+                sampler = draw.other_sampler(
+                    n_support=n_support, n_query=64, n_support_outliers=n_outliers
+                )
+                batch = draw(24, unseen, sampler=sampler)
+                state = core.adapt(
+                    net, batch.support, batch.support_y, batch.support_y != 0
+                )
+                evidence.append(core.evidence(net, state, batch.query).double())
+                labels.append(batch.query_y)
+                shots.append(state["inlier"].sum(dim=1).double())
+        return fit_blend(
+            torch.cat(evidence), torch.cat(labels), torch.cat(shots), len(parts) > 1
         )

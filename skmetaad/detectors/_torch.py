@@ -1,5 +1,6 @@
 """What the detectors with a torch core share: meta-training and the two crossings."""
 
+from abc import abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,11 +16,35 @@ from skmetaad.episodes import EpisodeSampler
 from skmetaad.exceptions import MetaTrainingError
 
 
+class Episoder:
+    """Draws batches of episodes, as tensors."""
+
+    def __init__(self, rows, y, code, rng, **options):
+        self.rows, self.y, self.code, self.rng = rows, y, code, rng
+        self.options = options
+        self.generator = generator(rng)
+        self.sampler = self.other_sampler()
+
+    def other_sampler(self, **options):
+        """Return a sampler of the same rows with other options."""
+        return EpisodeSampler(self.y, self.code, **{**self.options, **options})
+
+    def __call__(self, n_episodes, tasks, sampler=None):
+        drawn = (sampler or self.sampler).draw(n_episodes, self.rng, tasks=tasks)
+        batch = Batch(
+            self.rows[torch.from_numpy(drawn.support)],
+            torch.from_numpy(drawn.support_y),
+            self.rows[torch.from_numpy(drawn.query)],
+            torch.from_numpy(drawn.query_y),
+        )
+        return with_departures(batch, self.generator)
+
+
 class TorchMetaDetector(BaseMetaDetector):
     """Detector around a torch core, meta-trained on episodes.
 
-    A subclass gives `_core(n_features)`: an object with `init`, `loss`, `adapt` and
-    `score`, pure functions on tensors with a leading task axis.
+    A subclass gives `_core`: an object with `init`, `loss`, `adapt` and `score`, pure
+    functions on tensors with a leading task axis.
     """
 
     _parameter_constraints = {
@@ -27,6 +52,7 @@ class TorchMetaDetector(BaseMetaDetector):
         "n_support": [Interval(Integral, 1, None, closed="left"), tuple],
         "n_query": [Interval(Integral, 2, None, closed="left")],
         "negatives": [StrOptions({"auto", "labels", "other_tasks", "synthetic"})],
+        "chronological": ["boolean"],
         "n_iter": [Interval(Integral, 1, None, closed="left")],
         "meta_batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -36,31 +62,78 @@ class TorchMetaDetector(BaseMetaDetector):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     }
 
-    def _core(self, n_features):
-        raise NotImplementedError
+    @abstractmethod
+    def _core(self, n_features, n_parts=1):
+        """Return the torch core for so many features and networks."""
+
+    # ------------------------------------------------------ what a subclass may change
+
+    def _parts(self, tasks, rng):
+        """Return the task codes that each batch of a meta-iteration is drawn from."""
+        return [tasks]
+
+    def _loss(self, core, params, batches):
+        """Return the loss of a meta-iteration; `batches` has one batch per part."""
+        return core.loss(params, batches[0])
+
+    def _after(self, core, params, draw, parts, tasks):
+        """Return what is learned once the networks are trained, a dict of tensors."""
+        return {}
+
+    # ---------------------------------------------------------------------------------
 
     def _meta_fit(self, X, y, code, rng):
         moments = fleet_moments(X, y, code)
-        center, scale = moments["center"], np.sqrt(moments["total"])
+        center, total = moments["center"], moments["total"]
         fixed = {
-            "within": moments["within"] / moments["total"],
-            "between": moments["between"] / moments["total"],
+            "within": moments["within"] / total,
+            "between": moments["between"] / total,
+            # Brings scaled rows back to one common unit for all features.
+            "row_scale": np.sqrt(total / total.mean()),
         }
-        meta = {"input_center": center, "input_scale": scale, **fixed}
-        rows = torch.from_numpy(((X - center) / scale).astype(np.float32))
-        draw, validate_on = self._episodes(rows, y, code, rng)
+        meta = {"input_center": center, "input_scale": np.sqrt(total), **fixed}
+        rows = ((X - center) / meta["input_scale"]).astype(np.float32)
+        train, held_out = self._split_tasks(int(code.max()) + 1, rng)
+        parts = self._parts(train, rng)
+        core = self._core(X.shape[1], len(parts))
+        draw = Episoder(
+            torch.from_numpy(rows),
+            y,
+            code,
+            rng,
+            n_support=self._checked_n_support(),
+            n_query=self.n_query,
+            negatives=self.negatives,
+            chronological=self.chronological,
+        )
+        trained = self._train(core, fixed, draw, parts, held_out, rng)
+        self.history_ = {
+            "loss": np.array(trained.loss),
+            "validation_loss": np.array(trained.validation_loss),
+        }
+        self.n_iter_ = trained.n_iter
+        learned = {**to_tensors(fixed, torch.float32), **trained.params}
+        with torch.no_grad():
+            after = self._after(core, learned, draw, parts, train)
+        return meta | to_numpy(trained.params | after)
+
+    def _train(self, core, fixed, draw, parts, held_out, rng):
         constants = to_tensors(fixed, torch.float32)
-        core = self._core(X.shape[1])
 
-        def loss_of(params, batch):
-            return core.loss({**constants, **params}, batch)
+        def loss_of(params, batches):
+            return self._loss(core, {**constants, **params}, batches)
 
-        def validate(params):
-            with torch.no_grad():
-                return loss_of(params, validate_on).item()
+        validate = None
+        if held_out is not None:
+            n = max(64, self.meta_batch_size)
+            held_out_batches = [draw(n, held_out) for _ in parts]
+
+            def validate(params):
+                with torch.no_grad():
+                    return loss_of(params, held_out_batches).item()
 
         context = self._init_callback_context(max_subtasks=self.n_iter)
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        context.call_on_fit_task_begin(estimator=self)
 
         def on_iteration(i):
             step = context.subcontext(task_name="meta-iteration")
@@ -71,11 +144,11 @@ class TorchMetaDetector(BaseMetaDetector):
             trained = meta_train(
                 core.init(generator(rng)),
                 loss_of,
-                draw,
+                lambda: [draw(self.meta_batch_size, part) for part in parts],
                 n_iter=self.n_iter,
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
-                validate=validate if validate_on is not None else None,
+                validate=validate,
                 patience=self.n_iter_no_change,
                 on_iteration=on_iteration,
             )
@@ -84,38 +157,13 @@ class TorchMetaDetector(BaseMetaDetector):
                 f"{type(self).__name__} diverged: {error}; expected a finite loss. Try "
                 f"a smaller learning_rate (got {self.learning_rate})."
             ) from error
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
-        self.history_ = {
-            "loss": np.array(trained.loss),
-            "validation_loss": np.array(trained.validation_loss),
-        }
-        self.n_iter_ = trained.n_iter
-        return meta | to_numpy(trained.params)
+        context.call_on_fit_task_end(estimator=self)
+        return trained
 
-    def _episodes(self, rows, y, code, rng):
-        """Return a function that draws a training batch, and the validation batch."""
-        sampler = EpisodeSampler(
-            y,
-            code,
-            n_support=self._checked_n_support(),
-            n_query=self.n_query,
-            negatives=self.negatives,
-        )
-        gen = generator(rng)
-
-        def draw(n_episodes, tasks):
-            episodes = sampler.draw(n_episodes, rng, tasks=tasks)
-            batch = Batch(
-                rows[torch.from_numpy(episodes.support)],
-                torch.from_numpy(episodes.support_y),
-                rows[torch.from_numpy(episodes.query)],
-                torch.from_numpy(episodes.query_y),
-            )
-            return with_departures(batch, gen)
-
+    def _split_tasks(self, n_tasks, rng):
+        """Return the tasks to train on, and those held out for early stopping."""
         if not self.early_stopping:
-            return lambda: draw(self.meta_batch_size, None), None
-        n_tasks = sampler.n_tasks
+            return np.arange(n_tasks), None
         n_held_out = max(1, round(self.validation_fraction * n_tasks))
         if n_tasks - n_held_out < 1:
             raise ValueError(
@@ -123,9 +171,7 @@ class TorchMetaDetector(BaseMetaDetector):
                 "expected at least one task to train on and one to validate on."
             )
         order = rng.permutation(n_tasks)
-        train, held_out = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-        validation = draw(max(64, self.meta_batch_size), held_out)
-        return lambda: draw(self.meta_batch_size, train), validation
+        return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
     def _checked_n_support(self):
         n_support = self.n_support
