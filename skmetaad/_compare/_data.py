@@ -1,7 +1,7 @@
 """What is compared on: folds of tasks, and drawing support and query from a task."""
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -74,12 +74,16 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Training tasks, and the held-out tasks that go with them."""
+    """Training tasks, and the held-out tasks that go with them.
+
+    `in_order`: the support comes before the query in time, in training tasks too.
+    """
 
     name: str
     train: object
     X: np.ndarray
     held_out: tuple
+    in_order: bool = False
 
     def drawn(self, n_support, seed, max_query):
         """Yield (task, support, query, y) for every task that K rows can be had from.
@@ -120,7 +124,7 @@ def limit_tasks(folds, max_tasks, seed):
         )
         first += len(fold.held_out)
         if held_out:
-            kept.append(Fold(fold.name, fold.train, fold.X, held_out))
+            kept.append(replace(fold, held_out=held_out))
     return tuple(kept), [
         f"{max_tasks} of {n_tasks} held-out tasks are compared on (--max-tasks)."
     ]

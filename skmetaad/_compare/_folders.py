@@ -1,5 +1,6 @@
 """Collections read from a directory of npz files, one task per file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +169,12 @@ def _folded(name, tasks, n_folds, max_tasks, seed):
     for fold in folds:
         held_out = tuple(task for task in fold.held_out if task.max_support)
         if held_out:
-            usable.append(Fold(fold.name, fold.train, fold.X, held_out))
+            usable.append(replace(fold, held_out=held_out))
+    if usable and usable[0].in_order:
+        notes.append(
+            "a task's support comes before its query in time: chronological=True is "
+            "set for our detectors that have it."
+        )
     folds, limited = limit_tasks(usable, max_tasks, seed)
     return Collection(name, folds, notes + limited)
 
@@ -178,7 +184,8 @@ def _fold(name, train, test):
     held_out = tuple(t.held_out(int(at)) for t, at in zip(test, first, strict=False))
     usable = [Task(t.id, t.X, t.y) for t in train if (t.y != -1).any()]
     X = np.concatenate([t.X for t in test])
-    return Fold(name, TaskCollection(usable), X, held_out)
+    in_order = test[0].n_train > 0
+    return Fold(name, TaskCollection(usable), X, held_out, in_order)
 
 
 def _shortened(names, n=5):

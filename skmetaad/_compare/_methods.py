@@ -43,6 +43,13 @@ class Method:
     cls: type | None = None
     params: dict = field(default_factory=dict)
 
+    def made(self, seed, in_order):
+        """Return the detector, unfitted; `in_order` as in `Fold`."""
+        detector = self.cls(random_state=seed)
+        if in_order and "chronological" in detector.get_params():
+            detector.set_params(chronological=True)
+        return detector.set_params(**self.params)
+
 
 def check_pyod():
     try:

@@ -94,8 +94,7 @@ def _metrics(y, abnormal):
 def _run_ours(fold, method, seed, shots, max_query):
     start = time.perf_counter()
     try:
-        params = {"random_state": seed, **method.params}
-        detector = method.cls(**params).fit(fold.train)
+        detector = method.made(seed, fold.in_order).fit(fold.train)
     except Exception as error:
         return [], [Failure(method.name, k, f"fit failed: {error}") for k in shots]
     fit_seconds = time.perf_counter() - start

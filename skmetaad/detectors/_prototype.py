@@ -35,8 +35,8 @@ class MetaPrototypeDetector(TorchMetaDetector):
     on its own share. The blend is kept only where it ranks these held-out tasks at
     least as well as each distance by itself, k-NN on the embedding and on the data
     among them; otherwise the best one is used alone. So the detector does not fall
-    below k-NN on its own embedding by more than the held-out tasks err. With fewer than
-    two tasks per network there is one network and the weights stay equal.
+    below k-NN on its own embedding by more than the held-out tasks err. With a single
+    task, or `n_networks=1`, nothing is held out and the weights stay equal.
 
     A labelled outlier in the support lowers the score of rows nearer to it than to any
     inlier, by a learned weight times the difference of the two log distances: each one
@@ -239,11 +239,11 @@ class MetaPrototypeDetector(TorchMetaDetector):
         )
 
     def _parts(self, tasks, rng):
-        if len(tasks) < 2 * self.n_networks or self.n_networks == 1:
+        n = min(self.n_networks, len(tasks))
+        if n == 1:
             return [tasks]
         order = rng.permutation(tasks)
-        shares = [np.sort(order[i :: self.n_networks]) for i in range(self.n_networks)]
-        return [np.setdiff1d(tasks, share) for share in shares]
+        return [np.sort(np.setdiff1d(tasks, order[i::n])) for i in range(n)]
 
     def _loss(self, core, params, batches):
         losses = [
