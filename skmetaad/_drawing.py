@@ -116,6 +116,9 @@ def blocks(code, n_tasks, *, max_rows, split=True):
     """
     if max_rows < 1:
         raise ValueError(f"max_rows={max_rows!r}: expected at least 1.")
+    if n_tasks == 1 and len(code) <= max_rows:
+        yield np.zeros(1, np.int64), np.arange(len(code))[None]
+        return
     by_task = ByTask(np.arange(len(code)), code, n_tasks)
     tasks = np.argsort(by_task.count, kind="stable")
     count = by_task.count[tasks]

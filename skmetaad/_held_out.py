@@ -1,51 +1,59 @@
 """Scores of rows that a detector was not adapted on: the ground of its thresholds."""
 
 import numpy as np
-from sklearn.utils import gen_batches
 
 from skmetaad._rows import padded
 from skmetaad.episodes import EpisodeSampler
-from skmetaad.thresholds import SHOTS
+from skmetaad.thresholds import SHOTS, fleet_offsets, own_quantile
 
 
-def held_out_scores(detector, X, y, mask):
-    """Score each support row by its task adapted without the row's fold."""
-    n_tasks, n_rows, n_features = X.shape
-    n_folds = n_rows if n_rows <= 12 else 5
-    scores = np.full((n_tasks, n_rows), np.nan)
-    if n_rows == 1:
+def two_fold_scores(detector, X, y, mask):
+    """Score each half of a support by its task adapted to the other half.
+
+    Support X (T, K, d), y (T, K), mask (T, K). Returns scores (T, K), NaN where a row
+    is labelled an outlier or absent, or where a task has a single inlier. Labelled
+    outliers are in both halves.
+    """
+    inlier = mask & (y != -1)
+    scores = np.full(inlier.shape, np.nan)
+    several = np.flatnonzero(inlier.sum(axis=1) > 1)
+    if not len(several):
         return scores
-    fold = np.arange(n_rows) % n_folds
-    held = (fold == np.arange(n_folds)[:, None])[None] & (y != -1)[:, None]
-    held &= mask[:, None]
-    left = mask[:, None] & ~held
-    usable = (left & (y != -1)[:, None]).any(axis=2) & held.any(axis=2)
-    task, part = np.nonzero(usable)
-    step = max(1, detector._max_cells // (n_rows * n_features))
-    columns = [np.flatnonzero(fold == f) for f in range(n_folds)]
-    width = max(map(len, columns))
-    columns = np.array([np.resize(c, width) for c in columns])
-    for chunk in gen_batches(len(task), step):
-        t, f = task[chunk], part[chunk]
-        keep = left[t, f]
-        state = detector._adapt(X[t] * keep[..., None], y[t] * keep, keep)
-        rows = columns[f]
-        score = detector._score(state, X[t[:, None], rows])
-        counted = held[t, f][np.arange(len(t))[:, None], rows]
-        score = np.where(counted, score, np.nan)
-        scores[t[:, None], rows] = score
+    inlier = inlier[several]
+    half = np.cumsum(inlier, axis=1) % 2 == np.arange(2)[:, None, None]
+    held, kept = inlier & half, (mask[several] & ~inlier) | (inlier & ~half)
+    task = np.tile(several, 2)[:, None]
+    rows, kept = _packed(kept.reshape(len(task), -1))
+    state = detector._adapt(X[task, rows] * kept[..., None], y[task, rows] * kept, kept)
+    rows, held = _packed(held.reshape(len(task), -1))
+    found = detector._score(state, X[task, rows])
+    scores[np.broadcast_to(task, rows.shape)[held], rows[held]] = found[held]
     return scores
 
 
-def offsets_by_shots(detector, rows, rng):
-    """Return shots and the offset that the tasks of `fit` need at each of them."""
+def _packed(chosen):
+    """Return columns (T, n) with the chosen ones of each row first, and which are."""
+    n = chosen.sum(axis=1)
+    columns = np.argsort(~chosen, axis=1, kind="stable")[:, : n.max()]
+    return columns, np.arange(columns.shape[1]) < n[:, None]
+
+
+def learned_offsets(detector, rows, rng):
+    """Return how offsets follow from own quantiles on the tasks of `fit`, by shots."""
     sizes = np.bincount(rows.code if rows.y is None else rows.code[rows.y != -1])
     shots = [k for k in SHOTS if k < np.median(sizes)] or [1]
-    offsets = []
+    found = []
     for n_support in shots:
         sampler = EpisodeSampler(rows.y, rows.code, n_support=n_support, n_query=64)
         drawn = sampler.draw(detector._n_prior_tasks, rng)
-        state = detector._adapt(*padded(rows, drawn.support))
-        score = detector._score(state, rows.X[drawn.query].astype(np.float64))
-        offsets.append(np.quantile(score[drawn.query_y == 1], detector.contamination))
-    return np.array(shots, dtype=np.float64), np.array(offsets)
+        X, y, mask = padded(rows, drawn.support)
+        state = detector._adapt(X, y, mask)
+        own = own_quantile(
+            detector._held_out(X, y, mask, state), detector.contamination
+        )
+        # The first rows of a query are its inliers.
+        query = drawn.query[:, : (drawn.query_y[0] == 1).sum()]
+        scores = detector._score(state, rows.X[query].astype(np.float64))
+        found.append((n_support, *fleet_offsets(own, scores, detector.contamination)))
+    names = ("shots", "level", "center", "slope", "spread")
+    return dict(zip(names, np.array(found, dtype=np.float64).T, strict=True))

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._compat import Interval, fit_context
-from skmetaad._held_out import held_out_scores, offsets_by_shots
+from skmetaad._held_out import learned_offsets, two_fold_scores
 from skmetaad._ids import lookup
 from skmetaad._restore import restored_on_error
 from skmetaad._rows import (
@@ -24,7 +24,7 @@ from skmetaad._rows import (
     unpack,
 )
 from skmetaad.episodes import blocks
-from skmetaad.thresholds import prior_at, shrunk_offset
+from skmetaad.thresholds import own_quantile, task_offsets
 
 __all__ = ["BaseMetaDetector"]
 
@@ -87,7 +87,8 @@ class BaseMetaDetector(
         "random_state": ["random_state"],
     }
 
-    # Numbers handed to a hook at once; bounds the memory of adapting and scoring.
+    # Rows, and numbers in them, handed to a hook at once: few enough to stay in cache.
+    _max_rows = 4096
     _max_cells = 1_000_000
     # Tasks whose held-out scores set the prior of the offset.
     _n_prior_tasks = 64
@@ -328,16 +329,23 @@ class BaseMetaDetector(
     def _score(self, state, X):
         """Return scores (T, R) of rows X (T, R, d), higher = more normal."""
 
+    def _held_out(self, X, y, mask, state):
+        """Return scores (T, K) of support rows, each without its own influence.
+
+        `state` is what `_adapt` made of the support. NaN where there is no score.
+        """
+        return two_fold_scores(self, X, y, mask)
+
     def _offsets(self, X, y, mask, state):
         """Return one threshold per task from held-out scores and the fleet's prior."""
-        scores = held_out_scores(self, X, y, mask)
+        scores = self._held_out(X, y, mask, state)
         n_support = (mask & (y != -1)).sum(axis=1)
-        prior = prior_at(n_support, *self.offset_prior_)
-        return shrunk_offset(scores, prior, self.contamination)
+        own = own_quantile(scores, self.contamination)
+        return task_offsets(own, n_support, self.offset_prior_)
 
     def _prior(self, rows, rng):
-        """Return shots, and the offset that the tasks of `fit` need at each of them."""
-        return offsets_by_shots(self, rows, rng)
+        """Return what the tasks of `fit` tell about thresholds."""
+        return learned_offsets(self, rows, rng)
 
     def _judge(self, rows):
         """Adapt to the rows' tasks and take up their thresholds."""
@@ -350,10 +358,8 @@ class BaseMetaDetector(
 
     def _adapt_all(self, rows, *, offsets=True):
         states, thresholds, order = [], [], []
-        cells = max(1, self._max_cells // rows.X.shape[1])
-        for tasks, index in blocks(
-            rows.code, rows.n_tasks, max_rows=cells, split=False
-        ):
+        step = self._step(rows.X)
+        for tasks, index in blocks(rows.code, rows.n_tasks, max_rows=step, split=False):
             X, y, mask = padded(rows, index)
             states.append(self._adapt(X, y, mask))
             if offsets:
@@ -362,7 +368,11 @@ class BaseMetaDetector(
         state = stack_states(states, order)
         if not offsets:
             return state, None
-        return state, np.concatenate(thresholds)[np.argsort(np.concatenate(order))]
+        back = np.argsort(np.concatenate(order))
+        return state, np.concatenate(thresholds)[back]
+
+    def _step(self, X):
+        return max(1, min(self._max_rows, self._max_cells // X.shape[1]))
 
     def _scores(self, X, task):
         """Return scores and the thresholds that go with them."""
@@ -386,7 +396,7 @@ class BaseMetaDetector(
 
     def _in_blocks(self, X, code, function, shape=()):
         result = np.empty((len(X), *shape))
-        step = max(1, self._max_cells // max(X.shape[1], 64))
+        step = self._step(X)
         if code is None:
             for part in gen_batches(len(X), step):
                 rows = X[part].astype(np.float64, copy=False)

@@ -78,6 +78,8 @@ class EpisodeSampler:
         The source of outliers that `negatives` came to.
     n_tasks : int
         Number of tasks.
+    usable : ndarray of int
+        The codes of the tasks that episodes can be drawn from.
 
     Raises
     ------
@@ -131,10 +133,11 @@ class EpisodeSampler:
         self._inliers = ByTask(np.flatnonzero(~outlier), code, self.n_tasks)
         self._outliers = ByTask(np.flatnonzero(outlier), code, self.n_tasks)
         self.negatives_ = self._resolve(negatives)
-        self._usable = self._inliers.count >= 2
+        usable = self._inliers.count >= 2
         if negatives == "labels":
-            self._usable &= self._outliers.count > 0
-        if not self._usable.any():
+            usable &= self._outliers.count > 0
+        self.usable = np.flatnonzero(usable)
+        if not len(self.usable):
             raise ValueError(
                 "no task has 2 rows that are not labelled as outliers: expected one "
                 "support and one query row in some task."
@@ -229,10 +232,8 @@ class EpisodeSampler:
 
     def _pool(self, tasks):
         if tasks is None:
-            return np.flatnonzero(self._usable)
-        asked = np.zeros(self.n_tasks, bool)
-        asked[np.asarray(tasks, np.int64)] = True
-        pool = np.flatnonzero(asked & self._usable)
+            return self.usable
+        pool = np.intersect1d(self.usable, np.asarray(tasks, np.int64))
         if not len(pool):
             raise ValueError(f"tasks={tasks!r} have no task with 2 rows to draw from.")
         return pool

@@ -2,55 +2,139 @@
 
 import numpy as np
 
-__all__ = ["shrunk_offset"]
+__all__ = ["fleet_offsets", "own_quantile", "task_offsets"]
 
-# Shots at which a fleet's typical offset is measured.
+# Shots at which a fleet's offsets are learned.
 SHOTS = (1, 2, 5, 10, 20, 50)
 
 
-def shrunk_offset(scores, prior, contamination, *, prior_weight=10.0):
-    r"""Return one offset per task from held-out support scores and a prior.
-
-    With :math:`n` held-out scores, their `contamination` quantile :math:`q` and the
-    fleet's typical offset :math:`p`, the offset is :math:`(n q + w p) / (n + w)`.
+def own_quantile(scores, contamination):
+    """Return each task's quantile of its own held-out scores.
 
     Parameters
     ----------
     scores : array-like of shape (n_tasks, n_rows)
         Held-out scores of support rows, higher = more normal. NaN: no score.
-    prior : array-like of shape (n_tasks,)
-        The offset that held for other tasks with as many support rows.
     contamination : float
-        The share of rows that shall fall below the offset, in [0, 1].
-    prior_weight : float, default=10.0
-        The weight :math:`w` of the prior, in rows.
+        The share of rows below the quantile, in [0, 1].
 
     Returns
     -------
-    offset : ndarray of shape (n_tasks,)
-        The offsets; `prior` itself where a task has no held-out score.
+    quantile : ndarray of shape (n_tasks,)
+        Interpolated linearly; NaN where a task has no score.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skmetaad.thresholds import shrunk_offset
-    >>> shrunk_offset([[-1.0, -3.0], [np.nan, np.nan]], [-4.0, -4.0], 0.5,
-    ...               prior_weight=2.0)
-    array([-3., -4.])
+    >>> from skmetaad.thresholds import own_quantile
+    >>> own_quantile([[3.0, 1.0, np.nan], [np.nan, np.nan, np.nan]], 0.5)
+    array([ 2., nan])
     """
     scores = np.asarray(scores, dtype=np.float64)
-    prior = np.asarray(prior, dtype=np.float64)
+    ordered = np.sort(scores, axis=1)  # NaNs come last
     n = np.isfinite(scores).sum(axis=1)
-    offset = prior.copy()
-    for size in np.unique(n[n > 0]):
-        same = n == size
-        # NaNs sort last, so the first `size` columns hold the scores.
-        own = np.sort(scores[same], axis=1)[:, :size]
-        own = np.quantile(own, contamination, axis=1)
-        offset[same] = (size * own + prior_weight * prior[same]) / (size + prior_weight)
-    return offset
+    at = contamination * np.maximum(n - 1, 0)
+    low = at.astype(np.int64)
+    high = np.minimum(low + 1, np.maximum(n - 1, 0))
+    each = np.arange(len(scores))
+    below, above = ordered[each, low], ordered[each, high]
+    return below + (at - low) * (above - below)
 
 
-def prior_at(n_support, shots, offsets):
-    """Interpolate the fleet's offset linearly in the logarithm of the support size."""
-    return np.interp(np.log(np.maximum(n_support, 1)), np.log(shots), offsets)
+def fleet_offsets(own, scores, contamination):
+    r"""Learn from a fleet how an offset follows from a task's own quantile.
+
+    With :math:`q_t` the own quantile of task t, :math:`\bar q` their mean and
+    :math:`o_t` the quantile of the task's fresh inliers, the slope :math:`\beta` is
+    that of the regression of o on q, clipped to [0, 1]. The level is chosen such that
+    the share `contamination` of all fresh inliers lies below
+    :math:`level + \beta (q_t - \bar q)`.
+
+    Parameters
+    ----------
+    own : array-like of shape (n_tasks,)
+        Each task's own quantile of held-out support scores; NaN: none.
+    scores : array-like of shape (n_tasks, n_rows)
+        Scores of fresh inliers of the same tasks.
+    contamination : float
+        The share of rows that shall fall below the offset, in [0, 1].
+
+    Returns
+    -------
+    level, center, slope, spread : float
+        The offset of a task is `level + slope * (own - center)`; `spread` is the
+        standard deviation of the own quantiles.
+
+    Examples
+    --------
+    >>> from skmetaad.thresholds import fleet_offsets
+    >>> found = fleet_offsets([0.0, 2.0], [[0, 1, 2], [2, 3, 4]], 0.5)
+    >>> [float(value) for value in found]
+    [2.0, 1.0, 1.0, 1.0]
+    """
+    own, scores = np.asarray(own, np.float64), np.asarray(scores, np.float64)
+    each = np.quantile(scores, contamination, axis=1)
+    known = np.isfinite(own)
+    center = slope = spread = 0.0
+    if known.any():
+        center = own[known].mean()
+        away = own[known] - center
+        spread = np.sqrt(np.square(away).mean())
+        if spread > 0:
+            slope = np.clip(away @ each[known] / (away @ away), 0.0, 1.0)
+    move = np.where(known, slope * (own - center), 0.0)
+    return np.quantile(scores - move[:, None], contamination), center, slope, spread
+
+
+def task_offsets(own, n_support, fleet):
+    r"""Return the offset of each task: the fleet's, moved towards its own quantile.
+
+    .. math:: o_t = level_K + \beta_K m_t + (q_t - \bar q_K - m_t), \quad
+              m_t = clip(q_t - \bar q_K, -2 s_K, 2 s_K)
+
+    Inside two standard deviations s of what the fleet's tasks show, the move is shrunk
+    by the slope; what lies beyond is followed in full, since the fleet says nothing
+    about such a task (a limited translation rule [1]_). The fleet's numbers are
+    interpolated linearly in the logarithm of K, the number of support rows.
+
+    Parameters
+    ----------
+    own : ndarray of shape (n_tasks,)
+        Each task's own quantile of held-out support scores; NaN: none.
+    n_support : ndarray of shape (n_tasks,)
+        Support rows of each task that are not labelled as outliers.
+    fleet : dict of str to ndarray
+        "shots", ascending, and "level", "center", "slope" and "spread" at each, as
+        `fleet_offsets` returns them.
+
+    Returns
+    -------
+    offset : ndarray of shape (n_tasks,)
+        The offsets; the fleet's level where a task has no own quantile.
+
+    References
+    ----------
+    .. [1] Efron, Morris (1972). Limiting the Risk of Bayes and Empirical Bayes
+       Estimators, Part II. JASA 67(337). :doi:`10.1080/01621459.1972.10481215`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmetaad.thresholds import task_offsets
+    >>> fleet = {"shots": np.array([5.0, 10.0]), "level": np.array([-3.0, -2.0]),
+    ...          "center": np.array([-3.0, -2.0]), "slope": np.array([0.5, 0.5]),
+    ...          "spread": np.array([1.0, 1.0])}
+    >>> task_offsets(np.array([-4.0, -9.0, np.nan]), np.array([10, 10, 10]), fleet)
+    array([-3., -8., -2.])
+    """
+    shots = np.log(fleet["shots"])
+    at = np.interp(np.log(np.maximum(n_support, 1)), shots, np.arange(len(shots)))
+    low = at.astype(np.int64)
+    high = np.minimum(low + 1, len(shots) - 1)
+    level, center, slope, spread = (
+        fleet[name][low] + (at - low) * (fleet[name][high] - fleet[name][low])
+        for name in ("level", "center", "slope", "spread")
+    )
+    move = np.where(np.isnan(own), 0.0, own - center)
+    inside = np.clip(move, -2 * spread, 2 * spread)
+    return level + slope * inside + (move - inside)

@@ -141,7 +141,7 @@ def test_scores_do_not_depend_on_chunks(fitted, fleet, monkeypatch):
     new, X = fitted.adapt(fleet[10:13]), np.concatenate([t.X for t in fleet[10:13]])
     task = np.repeat(fleet[10:13].ids, 120)
     want = new.decision_function(X, task=task)
-    monkeypatch.setattr(type(fitted), "_max_cells", 1000)
+    monkeypatch.setattr(type(fitted), "_max_rows", 100)
     np.testing.assert_allclose(new.decision_function(X, task=task), want, rtol=1e-7)
 
 

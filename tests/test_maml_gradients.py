@@ -59,7 +59,7 @@ def plain_loss(core, params, fixed, batch, order):
             STRENGTH + k
         )
         squash = lambda v: torch.where(  # noqa: E731
-            v.abs() <= 8, v, v.sign() * (8 + torch.log1p((v.abs() - 8).clamp_min(0)))
+            v.abs() <= 8, v, v.sign() * (8 + torch.asinh(v.abs() - 8))
         )
         rows = [squash((row - mean) / variance.sqrt()) for row in support]
         net = {name: params[name] for name in names}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skmetaad.core.blend import weights
 from skmetaad.core.losses import separation
-from skmetaad.core.nets import Params, init_mlp, mlp, sq_distances
+from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, sq_distances
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
 
@@ -46,20 +46,15 @@ class Prototype:
     def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
         """Return the networks' outputs (T, R, n_networks * e) for rows of each task."""
         z = squash((x - state["mean"]) / state["scale"])
-        parts = [
-            mlp(
-                {k: params[f"net.{k}"][i] for k in self._layers()},
-                z,
-                len(self.sizes) - 1,
-                activation=self.activation,
-            )
-            for i in range(len(params["net.bias"]))
-        ]
-        return torch.cat(parts, dim=-1) / len(parts) ** 0.5
-
-    def _layers(self) -> list[str]:
-        n = len(self.sizes) - 1
-        return [f"{kind}{i}" for i in range(n) for kind in ("weight", "bias")]
+        n_nets = len(params["net.bias"])
+        act, last = ACTIVATIONS[self.activation], len(self.sizes) - 2
+        z = z.reshape(1, -1, z.shape[-1]).expand(n_nets, -1, -1)
+        for i in range(last + 1):
+            bias = params[f"net.bias{i}"].unsqueeze(1)
+            z = torch.baddbmm(bias, z, params[f"net.weight{i}"])
+            z = act(z) if i < last else z
+        z = z.reshape(n_nets, *x.shape[:2], -1).permute(1, 2, 0, 3)
+        return z.reshape(*x.shape[:2], -1) / n_nets**0.5
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, support rows, their embedding and prototypes."""
@@ -103,19 +98,48 @@ class Prototype:
         The last part is by how much the nearest labelled outlier is nearer than the
         nearest inlier, 0 where it is not or there is none.
         """
-        near_row, near, proto, outlier = self.distances(params, state, query)
-        near_row = near_row / query.shape[-1] ** 0.5
-        logs = [torch.log(d + FLOOR) for d in (near_row, near, proto)]
-        margin = (logs[1] - torch.log(outlier + FLOOR)).clamp_min(0.0)
-        return torch.stack([*logs, margin], dim=-1)
+        return self._evidence(*self.distances(params, state, query))
+
+    def _evidence(
+        self, near_row: Tensor, near: Tensor, proto: Tensor, outlier: Tensor
+    ) -> Tensor:
+        near_row = near_row / self.sizes[0] ** 0.5
+        logs = (torch.stack([near_row, near, proto, outlier], dim=-1) + FLOOR).log()
+        margin = (logs[..., 1:2] - logs[..., 3:]).clamp_min(0.0)
+        return torch.cat([logs[..., :3], margin], dim=-1)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         """Return the log-odds of an inlier, (T, R)."""
         n = state["inlier"].sum(dim=1).clamp_min(1)
-        evidence = self.evidence(params, state, query) - params["blend.center"]
-        weight, bias = weights(params, n.to(query.dtype))
-        total = (evidence / params["blend.scale"]) @ weight.unsqueeze(-1)
-        return bias.unsqueeze(1) - total.squeeze(-1)
+        return self._log_odds(params, self.evidence(params, state, query), n)
+
+    def _log_odds(self, params: Params, evidence: Tensor, n: Tensor) -> Tensor:
+        weight, bias = weights(params, n.to(evidence.dtype))
+        evidence = (evidence - params["blend.center"]) / params["blend.scale"]
+        return bias.unsqueeze(1) - (evidence @ weight.unsqueeze(-1)).squeeze(-1)
+
+    def held_out(self, params: Params, state: Params) -> Tensor:
+        """Score each support inlier against the others, (T, K); NaN where none are.
+
+        The task's scaling and, with several prototypes, the clusters still know the
+        row; thresholds, which this is for, are relative to other tasks' same scores.
+        """
+        inlier = state["inlier"]
+        n = inlier.sum(dim=1, keepdim=True)
+        own = torch.eye(inlier.shape[1], dtype=torch.bool)
+        others = inlier.unsqueeze(1) & ~own
+        rows, embedded = centered(state["rows"]), state["support"]
+        d = torch.cdist(embedded, embedded)
+        # The mean without a row is farther from it by this factor.
+        apart = n / (n - 1).clamp_min(1)
+        evidence = self._evidence(
+            torch.cdist(rows, rows).masked_fill(~others, FAR).amin(dim=2),
+            d.masked_fill(~others, FAR).amin(dim=2),
+            torch.cdist(embedded, state["prototype"]).amin(dim=2) * apart,
+            nearest(d, state["outlier"]),
+        )
+        score = self._log_odds(params, evidence, (n.squeeze(1) - 1).clamp_min(1))
+        return score.masked_fill(~inlier | (n < 2), float("nan"))
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the separation by the distances of one network's embedding."""
@@ -125,6 +149,10 @@ class Prototype:
         n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(near.dtype)
         score = bias[0] + bias[1] * n.log() - slope[0] * near - slope[1] * proto
         return separation(score, batch.query_y)
+
+
+def centered(x: Tensor) -> Tensor:
+    return x - x.mean(dim=1, keepdim=True)
 
 
 def root(x: Tensor) -> Tensor:

@@ -72,5 +72,5 @@ def task_moments(
 
 def squash(z: Tensor, limit: float = 8.0) -> Tensor:
     """Leave |z| <= limit as it is and let what lies beyond grow logarithmically."""
-    beyond = (z.abs() - limit).clamp_min(0.0)
-    return torch.where(z.abs() <= limit, z, z.sign() * (limit + torch.log1p(beyond)))
+    inside = z.clamp(-limit, limit)
+    return inside + torch.asinh(z - inside)

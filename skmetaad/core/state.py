@@ -15,11 +15,12 @@ def to_tensors(
 def to_tensor(array: np.ndarray, dtype: torch.dtype = torch.float64) -> Tensor:
     """Turn one array into a tensor, without a copy where it can be avoided."""
     # Memory-mapped and read-only arrays are legal input, torch wants writable ones.
-    array = np.ascontiguousarray(array)
-    if not array.flags.writeable:
-        array = array.copy()
+    if not array.flags.c_contiguous or not array.flags.writeable:
+        array = np.array(array, order="C")
     tensor = torch.from_numpy(array)
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+    if tensor.dtype is dtype or not tensor.is_floating_point():
+        return tensor
+    return tensor.to(dtype)
 
 
 def to_numpy(

@@ -99,8 +99,8 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         Threshold: `decision_function = score_samples - offset_`.
     task_offsets_ : ndarray of shape (n_tasks,)
         The threshold of each task in `task_ids_`.
-    offset_prior_ : tuple of (ndarray, ndarray)
-        Numbers of support rows, and the threshold the training tasks need at each.
+    offset_prior_ : dict of str to ndarray
+        What the training tasks tell about thresholds, by "shots".
     history_ : dict of str to ndarray
         "loss" per meta-iteration and "validation_loss" per measurement.
     n_iter_ : int

@@ -10,7 +10,7 @@ from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.blend import fit_blend
 from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.core.prototype import Prototype
-from skmetaad.core.state import to_tensors
+from skmetaad.core.state import to_tensor, to_tensors
 from skmetaad.detectors._torch import TorchMetaDetector
 
 # Support sizes of the episodes on which the parts of the score are weighed.
@@ -110,8 +110,8 @@ class MetaPrototypeDetector(TorchMetaDetector):
         Threshold: `decision_function = score_samples - offset_`.
     task_offsets_ : ndarray of shape (n_tasks,)
         The threshold of each task in `task_ids_`.
-    offset_prior_ : tuple of (ndarray, ndarray)
-        Numbers of support rows, and the threshold the training tasks need at each.
+    offset_prior_ : dict of str to ndarray
+        What the training tasks tell about thresholds, by "shots".
     history_ : dict of str to ndarray
         "loss" per meta-iteration and "validation_loss" per measurement.
     n_iter_ : int
@@ -227,7 +227,18 @@ class MetaPrototypeDetector(TorchMetaDetector):
         meta = to_tensors(self.meta_)
         with torch.no_grad():
             core = self._core(X.shape[-1])
-            return core.embed(meta, to_tensors(state), self._scaled(meta, X)).numpy()
+            return core.embed(
+                meta, to_tensors(state), to_tensor(self._scaled(X))
+            ).numpy()
+
+    def _held_out(self, X, y, mask, state):
+        blend = {k: v for k, v in self.meta_.items() if k.startswith("blend.")}
+        needed = {k: v for k, v in state.items() if k not in ("mean", "scale")}
+        with torch.no_grad():
+            scores = self._core(X.shape[-1]).held_out(
+                to_tensors(blend, torch.float32), to_tensors(needed, torch.float32)
+            )
+        return scores.double().numpy()
 
     def _core(self, n_features, n_parts=1):
         return Prototype(

@@ -15,6 +15,10 @@ from skmetaad.core.train import Batch, NotFinite, meta_train
 from skmetaad.episodes import EpisodeSampler
 from skmetaad.exceptions import MetaTrainingError
 
+LARGEST = 1e9
+# Parameters that adapting does not need.
+AFTER = ("input_", "blend.")
+
 
 class Episoder:
     """Draws batches of episodes, as tensors."""
@@ -91,11 +95,9 @@ class TorchMetaDetector(BaseMetaDetector):
             # Brings scaled rows back to one common unit for all features.
             "row_scale": np.sqrt(total / total.mean()),
         }
+        fixed = {name: value.astype(np.float32) for name, value in fixed.items()}
         meta = {"input_center": center, "input_scale": np.sqrt(total), **fixed}
         rows = ((X - center) / meta["input_scale"]).astype(np.float32)
-        train, held_out = self._split_tasks(int(code.max()) + 1, rng)
-        parts = self._parts(train, rng)
-        core = self._core(X.shape[1], len(parts))
         draw = Episoder(
             torch.from_numpy(rows),
             y,
@@ -106,6 +108,9 @@ class TorchMetaDetector(BaseMetaDetector):
             negatives=self.negatives,
             chronological=self.chronological,
         )
+        train, held_out = self._split_tasks(draw.sampler.usable, rng)
+        parts = self._parts(train, rng)
+        core = self._core(X.shape[1], len(parts))
         trained = self._train(core, fixed, draw, parts, held_out, rng)
         self.history_ = {
             "loss": np.array(trained.loss),
@@ -160,17 +165,17 @@ class TorchMetaDetector(BaseMetaDetector):
         context.call_on_fit_task_end(estimator=self)
         return trained
 
-    def _split_tasks(self, n_tasks, rng):
+    def _split_tasks(self, tasks, rng):
         """Return the tasks to train on, and those held out for early stopping."""
         if not self.early_stopping:
-            return np.arange(n_tasks), None
-        n_held_out = max(1, round(self.validation_fraction * n_tasks))
-        if n_tasks - n_held_out < 1:
+            return tasks, None
+        n_held_out = max(1, round(self.validation_fraction * len(tasks)))
+        if len(tasks) - n_held_out < 1:
             raise ValueError(
-                f"early_stopping=True holds {n_held_out} of {n_tasks} task(s) out: "
+                f"early_stopping=True holds {n_held_out} of {len(tasks)} task(s) out: "
                 "expected at least one task to train on and one to validate on."
             )
-        order = rng.permutation(n_tasks)
+        order = rng.permutation(tasks)
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
     def _checked_n_support(self):
@@ -193,8 +198,10 @@ class TorchMetaDetector(BaseMetaDetector):
         return sizes
 
     def _adapt(self, X, y, mask):
-        meta = to_tensors(self.meta_)
-        support = self._scaled(meta, X) * torch.from_numpy(mask).unsqueeze(-1)
+        # In single precision, which is that of the state.
+        needed = {k: v for k, v in self.meta_.items() if not k.startswith(AFTER)}
+        meta = to_tensors(needed, torch.float32)
+        support = to_tensor(self._scaled(X) * mask[..., None], torch.float32)
         core = self._core(X.shape[-1])
         with torch.no_grad():
             state = core.adapt(meta, support, torch.from_numpy(y), to_tensor(mask))
@@ -204,8 +211,10 @@ class TorchMetaDetector(BaseMetaDetector):
         meta = to_tensors(self.meta_)
         with torch.no_grad():
             core = self._core(X.shape[-1])
-            return core.score(meta, to_tensors(state), self._scaled(meta, X)).numpy()
+            rows = to_tensor(self._scaled(X))
+            return core.score(meta, to_tensors(state), rows).numpy()
 
-    @staticmethod
-    def _scaled(meta, X):
-        return (to_tensor(X) - meta["input_center"]) / meta["input_scale"]
+    def _scaled(self, X):
+        scaled = (X - self.meta_["input_center"]) / self.meta_["input_scale"]
+        # Beyond, squares would not fit into single precision.
+        return np.clip(scaled, -LARGEST, LARGEST, out=scaled)
