@@ -44,7 +44,10 @@ def unpack(X, y, task):
 
 def check_rows(estimator, X, y, task, *, reset):
     """Validate rows, labels and task ids; raise where a task has outliers only."""
+    from_tasks = y is None
     X, y, task = unpack(X, y, task)
+    if from_tasks and y is not None and not (y == -1).any():
+        y = None  # a task's labels are known to be ours: no need to warn
     X = check_features(estimator, X, reset=reset)
     code, ids = factorize(task, len(X))
     y = check_labels(y, n_rows=len(X))

@@ -52,6 +52,26 @@ def samplers(draw):
 # --------------------------------------------------------------------- EpisodeSampler
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(st.integers(2, 15), min_size=2, max_size=4),
+    n_support=st.integers(1, 9),
+)
+def test_chronological_episodes_take_the_support_from_earlier_rows(sizes, n_support):
+    code = np.repeat(np.arange(len(sizes)), sizes)
+    sampler = EpisodeSampler(
+        None, code, n_support=n_support, n_query=6, chronological=True
+    )
+    drawn = sampler.draw(20, rng())
+    first = np.searchsorted(code, np.arange(len(sizes)))
+    place = drawn.support - first[drawn.task][:, None]
+    half = np.maximum(np.array(sizes)[drawn.task] // 2, 1)[:, None]
+    assert (place < half).all()
+    inliers = drawn.query[:, drawn.query_y[0] == 1] - first[drawn.task][:, None]
+    assert (inliers >= half).all()
+    assert ((drawn.support >= 0).sum(axis=1) == np.minimum(half[:, 0], n_support)).all()
+
+
 @settings(max_examples=300, deadline=None)
 @given(samplers())
 def test_episodes_keep_the_rules(drawn):

@@ -1,0 +1,117 @@
+"""Thresholds: quantiles of held-out scores, moved by what the fleet shows."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skmetaad import MAMLAutoencoderDetector, MetaPrototypeDetector
+from skmetaad._held_out import two_fold_scores
+from skmetaad.datasets import make_fleet
+from skmetaad.thresholds import fleet_offsets, own_quantile, task_offsets
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    share=st.floats(0, 1),
+)
+def test_own_quantile_is_numpys_on_each_tasks_rows(seed, sizes, share):
+    rng = np.random.default_rng(seed)
+    scores = np.full((len(sizes), 9), np.nan)
+    for row, n in zip(scores, sizes, strict=True):
+        row[rng.permutation(9)[:n]] = rng.normal(size=n)
+    want = np.nanquantile(scores, share, axis=1)
+    np.testing.assert_allclose(own_quantile(scores, share), want)
+
+
+@pytest.mark.parametrize("contamination", [0.02, 0.1, 0.5])
+def test_offsets_flag_the_share_asked_for_on_the_fleet_itself(contamination):
+    rng = np.random.default_rng(0)
+    level = rng.normal(size=200)
+    own = level + 0.3 * rng.normal(size=200)
+    scores = level[:, None] + rng.normal(size=(200, 100))
+    found = fleet_offsets(own, scores, contamination)
+    names = ("level", "center", "slope", "spread")
+    fleet = {k: np.array([v]) for k, v in zip(names, found, strict=True)}
+    fleet |= {"shots": np.array([10.0])}
+    offset = task_offsets(own, np.full(200, 10), fleet)
+    flagged = (scores < offset[:, None]).mean()
+    assert flagged == pytest.approx(contamination, abs=0.02)
+    assert 0.8 < found[2] <= 1  # own quantiles are good here, and are followed
+
+
+def test_own_quantiles_that_tell_nothing_are_not_followed():
+    rng = np.random.default_rng(0)
+    own, scores = rng.normal(size=400), rng.normal(size=(400, 50))
+    assert fleet_offsets(own, scores, 0.1)[2] < 0.1
+
+
+def test_a_task_unlike_the_fleet_keeps_its_own_quantile():
+    fleet = {
+        "shots": np.array([1.0, 10.0]),
+        "level": np.array([0.0, 1.0]),
+        "center": np.array([0.0, 1.0]),
+        "slope": np.array([0.0, 0.0]),
+        "spread": np.array([0.5, 0.5]),
+    }
+    near, far = task_offsets(np.array([1.5, -20.0]), np.array([10, 10]), fleet)
+    assert near == 1.0
+    assert far == -19.0
+
+
+def test_supports_of_other_sizes_lie_between_and_beyond_the_fleets():
+    fleet = {
+        "shots": np.array([1.0, 4.0]),
+        "level": np.array([0.0, 2.0]),
+        "center": np.zeros(2),
+        "slope": np.zeros(2),
+        "spread": np.ones(2),
+    }
+    none = np.full(4, np.nan)
+    offsets = task_offsets(none, np.array([1, 2, 4, 900]), fleet)
+    np.testing.assert_allclose(offsets, [0, 1, 2, 2])
+
+
+def test_two_fold_scores_are_those_of_each_half_by_the_other():
+    fleet = make_fleet(n_tasks=8, n_features=4, random_state=0)
+    det = MAMLAutoencoderDetector(n_iter=5, random_state=0).fit(fleet)
+    X = fleet[0].X[None, :7].astype(np.float64)
+    y = np.array([[1, 1, 1, -1, 1, 1, 0]], dtype=np.int8)
+    mask = np.array([[True] * 6 + [False]])
+    X[~mask] = 0.0
+    found = two_fold_scores(det, X, y, mask)[0]
+    assert np.isnan(found[[3, 6]]).all()
+    halves = [0, 2, 5], [1, 4]
+    for held, kept in (halves, halves[::-1]):
+        rows = [*kept, 3]
+        state = det._adapt(X[:, rows], y[:, rows], mask[:, rows])
+        want = det._score(state, X[:, list(held)])[0]
+        np.testing.assert_allclose(found[list(held)], want, rtol=1e-4, atol=1e-5)
+
+
+def test_one_row_has_no_held_out_score():
+    fleet = make_fleet(n_tasks=8, n_features=4, random_state=0)
+    det = MetaPrototypeDetector(n_iter=5, random_state=0).fit(fleet)
+    one = np.ones((1, 1))
+    X = fleet[0].X[None, :1]
+    state = det._adapt(X, one.astype(np.int8), one.astype(bool))
+    for scores in (
+        two_fold_scores(det, X, one.astype(np.int8), one.astype(bool)),
+        det._held_out(X, one.astype(np.int8), one.astype(bool), state),
+    ):
+        assert np.isnan(scores).all()
+
+
+@pytest.mark.parametrize("cls", [MetaPrototypeDetector, MAMLAutoencoderDetector])
+@pytest.mark.parametrize("n_support", [2, 10, 50])
+def test_false_alarms_on_new_machines_are_near_the_share_asked_for(cls, n_support):
+    fleet = make_fleet(n_tasks=60, n_rows=160, n_features=6, random_state=5)
+    det = cls(n_iter=150, random_state=0).fit(fleet[:30])
+    rates = []
+    for task in fleet[30:]:
+        normal = task.X[task.y == 1]
+        new = det.adapt(normal[:n_support])
+        rates.append((new.predict(normal[n_support:]) == -1).mean())
+    assert 0.05 < np.mean(rates) < 0.2
