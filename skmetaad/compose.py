@@ -3,6 +3,7 @@
 import copy
 
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -58,9 +59,10 @@ def adapt(estimator, X, y=None, *, task=None):
         return estimator.adapt(X, y, task=task)
     if isinstance(estimator, Pipeline):
         return _adapt_pipeline(estimator, X, y, task)
-    for inner in ("best_estimator_", "estimator"):
-        if hasattr(estimator, inner):
-            return adapt(getattr(estimator, inner), X, y, task=task)
+    if hasattr(estimator, "best_estimator_"):
+        return adapt(estimator.best_estimator_, X, y, task=task)
+    if isinstance(estimator, FrozenEstimator):
+        return adapt(estimator.estimator, X, y, task=task)
     raise TypeError(
         f"estimator={estimator!r}: expected a fitted meta-detector, a pipeline that "
         "ends in one, or a fitted search over one."

@@ -1,0 +1,184 @@
+"""The bridge to PyOD, both ways, against PyOD's own classes."""
+
+import importlib
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skmetaad import (
+    MetaPrototypeDetector,
+    PyODDetector,
+    few_shot_scores,
+    from_pyod_labels,
+    to_pyod,
+    to_pyod_labels,
+)
+from skmetaad.datasets import make_fleet
+
+pytest.importorskip("pyod")
+
+DETECTORS = {
+    "KNN": "knn",
+    "LOF": "lof",
+    "IForest": "iforest",
+    "ECOD": "ecod",
+    "COPOD": "copod",
+    "OCSVM": "ocsvm",
+    "KDE": "kde",
+    "HBOS": "hbos",
+    "PCA": "pca",
+    "MCD": "mcd",
+    "GMM": "gmm",
+    "INNE": "inne",
+}
+
+
+def made(name, **params):
+    return getattr(importlib.import_module(f"pyod.models.{DETECTORS[name]}"), name)(
+        **params
+    )
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    return make_fleet(n_tasks=8, n_rows=80, n_features=5, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def meta(fleet):
+    return MetaPrototypeDetector(n_iter=40, random_state=0).fit(fleet[:6])
+
+
+# ------------------------------------------------------------------ PyOD under our roof
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_scores_and_labels_are_pyods_own(name, fleet):
+    params = {"random_state": 3} if "random_state" in vars(made(name)) else {}
+    det = PyODDetector(made(name, **params), contamination=0.2, random_state=0)
+    new = det.fit(fleet[:2]).adapt(fleet[2].X)
+    # Rows are sorted by content before they are fitted on, and so they are here.
+    rows = fleet[2].X[np.argsort(fleet[2].X @ directions(5))]
+    own = made(name, contamination=0.2)
+    if params:
+        own.set_params(random_state=int(det.meta_["seed"]))
+    own.fit(rows)
+    query = fleet[2].X[:20]
+    np.testing.assert_allclose(
+        new.score_samples(query), -own.decision_function(query), rtol=1e-6, atol=1e-9
+    )
+    np.testing.assert_array_equal(
+        new.predict(query), from_pyod_labels(own.predict(query))
+    )
+
+
+def directions(n_features):
+    return np.random.default_rng(0).standard_normal(n_features)
+
+
+def test_each_task_gets_a_copy_of_its_own(fleet):
+    inner = made("KNN")
+    det = PyODDetector(inner).fit(fleet)
+    assert len({id(d) for d in det.state_["detector"]}) == len(fleet)
+    assert not hasattr(inner, "decision_scores_")
+    X, _, task = fleet.arrays()
+    own = PyODDetector(made("KNN")).fit(fleet).adapt(fleet[3].X, fleet[3].y)
+    np.testing.assert_allclose(
+        det.score_samples(fleet[3].X, task=[fleet[3].id] * len(fleet[3])),
+        own.score_samples(fleet[3].X),
+    )
+    assert det.predict(X, task=task).shape == (len(X),)
+
+
+def test_labelled_outliers_are_kept_out_of_the_support(fleet):
+    task = fleet[0]
+    det = PyODDetector(made("KNN")).fit(fleet)
+    np.testing.assert_allclose(
+        det.adapt(task.X, task.y).score_samples(task.X),
+        det.adapt(task.X[task.y == 1]).score_samples(task.X),
+    )
+
+
+def test_it_clones_and_is_scored_like_a_meta_detector(fleet):
+    det = clone(PyODDetector(made("KNN"), random_state=1)).fit(fleet[:4])
+    scores = few_shot_scores(det, fleet[4:], n_support=20)
+    assert list(scores) == list(fleet[4:].ids)
+    assert np.mean(list(scores.values())) > 0.6
+
+
+def test_what_is_no_pyod_detector_is_named(fleet):
+    with pytest.raises(TypeError, match="detector='knn'"):
+        PyODDetector("knn").fit(fleet)
+
+
+def test_too_few_rows_for_pyod_are_a_clear_error(fleet):
+    det = PyODDetector(made("KNN", n_neighbors=5)).fit(fleet)
+    with pytest.raises(ValueError, match="KNN cannot be fitted on 3 rows"):
+        det.adapt(fleet[0].X[:3])
+
+
+# ------------------------------------------------------------------ ours under PyOD's
+
+
+def test_it_is_a_pyod_detector_with_pyods_signs(meta, fleet):
+    from pyod.models.base import BaseDetector
+
+    task = fleet[6]
+    det = to_pyod(meta, contamination=0.15)
+    assert isinstance(det, BaseDetector)
+    det.fit(task.X)
+    assert det.decision_scores_.shape == (len(task.X),)
+    assert set(det.labels_) == {0, 1}
+    assert det.labels_.mean() == pytest.approx(0.15, abs=0.02)
+    np.testing.assert_array_equal(det.labels_, det.decision_scores_ > det.threshold_)
+    scores = det.decision_function(task.X)
+    np.testing.assert_allclose(scores, -meta.adapt(task.X).score_samples(task.X))
+    outlier = task.y == -1
+    assert scores[outlier].mean() > scores[~outlier].mean()
+    np.testing.assert_array_equal(det.predict(task.X), scores > det.threshold_)
+
+
+def test_pyods_derived_methods_work(meta, fleet):
+    X = fleet[6].X
+    det = to_pyod(meta).fit(X)
+    proba = det.predict_proba(X)
+    assert proba.shape == (len(X), 2)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    confidence = det.predict_confidence(X)
+    assert ((confidence >= 0) & (confidence <= 1)).all()
+    assert det.predict_with_rejection(X).shape == (len(X),)
+    assert to_pyod(meta).fit_predict(X).shape == (len(X),)
+
+
+def test_training_scores_are_held_out_ones(meta, fleet):
+    rows = fleet[6].X[fleet[6].y == 1]
+    det = to_pyod(meta).fit(rows[:10])
+    seen = det.decision_function(rows[:10])
+    unseen = det.decision_function(rows[10:])
+    # On rows it was adapted on, scores are too low; held-out ones are not.
+    assert seen.mean() < unseen.mean()
+    assert abs(det.decision_scores_.mean() - unseen.mean()) < abs(
+        seen.mean() - unseen.mean()
+    )
+
+
+def test_its_scores_combine_with_those_of_pyod(meta, fleet):
+    from pyod.utils.utility import standardizer
+
+    task = fleet[7]
+    detectors = [made("KNN"), made("IForest", random_state=0), to_pyod(meta)]
+    scores = np.column_stack([d.fit(task.X).decision_scores_ for d in detectors])
+    combined = standardizer(scores).mean(axis=1)
+    assert combined[task.y == -1].mean() > combined[task.y == 1].mean()
+
+
+def test_a_single_row_is_enough(meta, fleet):
+    det = to_pyod(meta).fit(fleet[6].X[:1])
+    assert np.isfinite(det.decision_function(fleet[6].X)).all()
+
+
+def test_labels_convert_both_ways():
+    assert from_pyod_labels([0, 1, 0]).tolist() == [1, -1, 1]
+    assert to_pyod_labels(from_pyod_labels([0, 1])).tolist() == [0, 1]
