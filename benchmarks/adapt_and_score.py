@@ -17,10 +17,10 @@ import argparse
 import contextlib
 import functools
 import io
-import resource
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from skmetaad import MAMLAutoencoderDetector, MetaPrototypeDetector
 from skmetaad.datasets import make_fleet
 
 N_FEATURES, N_SUPPORT, N_TASKS = 20, 10, 1000
+CLEAR = Path("/proc/self/clear_refs")
 DETECTORS = (MetaPrototypeDetector, MAMLAutoencoderDetector)
 LINE = "{:<26}{:>8}  {:<34}{:>11}  {:<24}{:>11}{:>9}"
 
@@ -67,9 +68,20 @@ def encoder(batch_size, rows):
     return model
 
 
-def peak_mib():
-    """Return the process's peak of resident memory so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def added_mib(call):
+    """Return by how much call() raises the resident memory at its peak (Linux)."""
+    if not CLEAR.exists():
+        return float("nan")
+    CLEAR.write_text("5")  # resets the peak
+    before = status("VmRSS")
+    call()
+    return (status("VmHWM") - before) / 1024
+
+
+def status(name):
+    """Return an entry of the process's status, in KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 def many_tasks(detector, support, threads, repeats):
@@ -106,10 +118,8 @@ def one_task(detector, rows, fit_seconds, threads, repeats):
 def scoring(detector, rows, X, others, threads, repeats):
     """Compare scoring many rows with PyOD's AutoEncoder, by its batch size."""
     adapted = detector.adapt(rows)
-    adapted.decision_function(X[:1000])
-    before = peak_mib()
+    added = f"+{added_mib(lambda: adapted.decision_function(X)):.0f} MiB"
     ours = seconds(lambda: adapted.decision_function(X), repeats)
-    added = f"+{peak_mib() - before:.0f} MiB"
     for batch, other_seconds in others.items():
         report(
             type(detector).__name__,
