@@ -2,7 +2,15 @@
 
 from skmetaad.base import BaseMetaDetector
 from skmetaad.compose import FewShotDetector, PyODDetector, adapt, to_pyod
-from skmetaad.detectors import MAMLAutoencoderDetector, MetaPrototypeDetector
+from skmetaad.detectors import (
+    GraphNetworkDetector,
+    MAMLAutoencoderDetector,
+    MatchingNetworkDetector,
+    MetaPrototypeDetector,
+    MetaSVDDDetector,
+    RelationNetworkDetector,
+    SiameseDetector,
+)
 from skmetaad.exceptions import LabelsIgnoredWarning, MetaTrainingError
 from skmetaad.labels import from_pyod_labels, to_pyod_labels
 from skmetaad.metrics import FewShotScorer, few_shot_scores
@@ -21,13 +29,18 @@ __all__ = [
     "BaseMetaDetector",
     "FewShotDetector",
     "FewShotScorer",
+    "GraphNetworkDetector",
     "LabelsIgnoredWarning",
     "LeaveOneTaskOut",
     "MAMLAutoencoderDetector",
+    "MatchingNetworkDetector",
     "MetaPrototypeDetector",
+    "MetaSVDDDetector",
     "MetaTrainingError",
     "PerTaskTransformer",
     "PyODDetector",
+    "RelationNetworkDetector",
+    "SiameseDetector",
     "Task",
     "TaskCollection",
     "TaskKFold",

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from skmetaad import MetaPrototypeDetector
 from skmetaad.core.blend import PARTS, fit_blend, weights
+from skmetaad.core.encoders import Dense
 from skmetaad.core.prototype import FLOOR, Prototype, k_means
 from skmetaad.datasets import make_fleet
 
@@ -17,7 +18,7 @@ WIDTH, STRENGTH = 4, 10.0
 
 def made(**options):
     """Return a core and parameters in float64, none of them at a special value."""
-    core = Prototype((WIDTH, 6, 3), n_networks=2, **options)
+    core = Prototype(Dense((WIDTH, 6, 3)), n_networks=2, **options)
     params = core.init(torch.Generator().manual_seed(0))
     g = torch.Generator().manual_seed(1)
     draw = lambda *shape: torch.rand(*shape, generator=g, dtype=torch.float64)  # noqa: E731
@@ -39,7 +40,7 @@ def by_hand(core, params, support, y, query):
     p = {name: value.numpy() for name, value in params.items()}
     kept = [row for row, label in zip(support, y, strict=True) if label != -1]
     n = len(kept)
-    mean, scale = np.zeros(WIDTH), np.ones(WIDTH)
+    mean, scale = np.zeros(WIDTH), 1 / p["row_scale"]
     if core.standardize:
         total = sum(row / p["within"] for row in kept)
         mean = total / (n / p["within"] + 1 / p["between"])
@@ -57,14 +58,15 @@ def by_hand(core, params, support, y, query):
     rows = [distance(query * p["row_scale"], r * p["row_scale"]) for r in kept]
     near = min(distance(embed(query), embed(row)) for row in kept)
     prototype = np.mean([embed(row) for row in kept], axis=0)
+    log = lambda d: np.log(np.sqrt(d**2 + FLOOR**2))  # noqa: E731
     logs = [
-        np.log(min(rows) / np.sqrt(WIDTH) + FLOOR),
-        np.log(near + FLOOR),
-        np.log(distance(embed(query), prototype) + FLOOR),
+        log(min(rows) / np.sqrt(WIDTH)),
+        log(near),
+        log(distance(embed(query), prototype)),
     ]
     outliers = [r for r, label in zip(support, y, strict=True) if label == -1]
     away = [distance(embed(query), embed(row)) for row in outliers]
-    margin = max(0.0, logs[1] - np.log(min(away) + FLOOR)) if away else 0.0
+    margin = max(0.0, logs[1] - log(min(away))) if away else 0.0
     shots = np.log(n) / 4 - 0.5
     weight = np.log1p(np.exp(p["blend.weight"] + p["blend.shots"] * shots))
     evidence = (np.array([*logs, margin]) - p["blend.center"]) / p["blend.scale"]

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.blend import weights
+from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import separation
-from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, sq_distances
+from skmetaad.core.nets import Params, sq_distances
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
 
@@ -21,40 +22,38 @@ class Prototype:
     """The pure functions of the method; all state is passed in and out.
 
     The embedding is that of several networks side by side, each of which has learned
-    from other tasks: `net.*` parameters have a leading axis of networks.
+    from other tasks: parameters have a leading axis of networks.
     """
 
-    sizes: tuple[int, ...]
-    activation: str = "relu"
+    encoder: Encoder
     n_networks: int = 1
     n_prototypes: int = 1
     standardize: bool = True
     strength: float = 10.0
 
     def init(self, generator: torch.Generator) -> Params:
-        nets = [init_mlp(self.sizes, generator) for _ in range(self.n_networks)]
+        nets = [self.encoder.init(generator) for _ in range(self.n_networks)]
         params = {f"net.{k}": torch.stack([net[k] for net in nets]) for k in nets[0]}
-        params["net.slope"] = torch.zeros(self.n_networks, 2)
-        params["net.bias"] = torch.tensor([[2.0, 0.0]]).repeat(self.n_networks, 1)
+        params["head.slope"] = torch.zeros(self.n_networks, 2)
+        params["head.bias"] = torch.tensor([[2.0, 0.0]]).repeat(self.n_networks, 1)
         return params
 
     def network(self, params: Params, i: int) -> Params:
         """Return the parameters with network i alone."""
-        own = {k: v[i : i + 1] for k, v in params.items() if k.startswith("net.")}
+        kinds = ("net.", "head.")
+        own = {k: v[i : i + 1] for k, v in params.items() if k.startswith(kinds)}
         return {**params, **own}
 
     def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
         """Return the networks' outputs (T, R, n_networks * e) for rows of each task."""
         z = squash((x - state["mean"]) / state["scale"])
-        n_nets = len(params["net.bias"])
-        act, last = ACTIVATIONS[self.activation], len(self.sizes) - 2
-        z = z.reshape(1, -1, z.shape[-1]).expand(n_nets, -1, -1)
-        for i in range(last + 1):
-            bias = params[f"net.bias{i}"].unsqueeze(1)
-            z = torch.baddbmm(bias, z, params[f"net.weight{i}"])
-            z = act(z) if i < last else z
-        z = z.reshape(n_nets, *x.shape[:2], -1).permute(1, 2, 0, 3)
-        return z.reshape(*x.shape[:2], -1) / n_nets**0.5
+        nets = {
+            name.removeprefix("net."): value
+            for name, value in params.items()
+            if name.startswith("net.")
+        }
+        embedded = self.encoder.apply(nets, z).permute(1, 2, 0, 3).flatten(2)
+        return embedded / len(params["head.bias"]) ** 0.5
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, support rows, their embedding and prototypes."""
@@ -64,11 +63,11 @@ class Prototype:
             mean, scale = task_moments(params, support, weight, self.strength)
         else:
             mean = support.new_zeros(len(support), 1, support.shape[-1])
-            scale = torch.ones_like(mean)
+            scale = (1.0 / params["row_scale"]).expand_as(mean)
         state = {"mean": mean, "scale": scale}
         embedded = self.embed(params, state, support)
         return state | {
-            "rows": support * params["row_scale"],
+            "rows": support * row_unit(params),
             "support": embedded,
             "inlier": inlier,
             "outlier": mask & (y == -1),
@@ -76,20 +75,19 @@ class Prototype:
         }
 
     def distances(self, params: Params, state: Params, query: Tensor) -> list[Tensor]:
-        """Return four distances (T, R).
+        """Return four squared distances (T, R).
 
         To the nearest support row, to the nearest one in the embedding, to the nearest
         prototype, and to the nearest embedded outlier (huge where there is none).
         """
-        rows = sq_distances(query * params["row_scale"], state["rows"])
+        rows = sq_distances(query * row_unit(params), state["rows"])
         embedded = self.embed(params, state, query)
         d = sq_distances(embedded, state["support"])
-        proto = sq_distances(embedded, state["prototype"]).amin(dim=2)
         return [
-            root(nearest(rows, state["inlier"])),
-            root(nearest(d, state["inlier"])),
-            root(proto),
-            root(nearest(d, state["outlier"])),
+            nearest(rows, state["inlier"]),
+            nearest(d, state["inlier"]),
+            sq_distances(embedded, state["prototype"]).amin(dim=2),
+            nearest(d, state["outlier"]),
         ]
 
     def evidence(self, params: Params, state: Params, query: Tensor) -> Tensor:
@@ -98,13 +96,12 @@ class Prototype:
         The last part is by how much the nearest labelled outlier is nearer than the
         nearest inlier, 0 where it is not or there is none.
         """
-        return self._evidence(*self.distances(params, state, query))
+        return self._evidence(self.distances(params, state, query))
 
-    def _evidence(
-        self, near_row: Tensor, near: Tensor, proto: Tensor, outlier: Tensor
-    ) -> Tensor:
-        near_row = near_row / self.sizes[0] ** 0.5
-        logs = (torch.stack([near_row, near, proto, outlier], dim=-1) + FLOOR).log()
+    @staticmethod
+    def _evidence(squared: list[Tensor]) -> Tensor:
+        # Smooth at zero, where rounding decides about the distance itself.
+        logs = 0.5 * (torch.stack(squared, dim=-1) + FLOOR**2).log()
         margin = (logs[..., 1:2] - logs[..., 3:]).clamp_min(0.0)
         return torch.cat([logs[..., :3], margin], dim=-1)
 
@@ -115,8 +112,9 @@ class Prototype:
 
     def _log_odds(self, params: Params, evidence: Tensor, n: Tensor) -> Tensor:
         weight, bias = weights(params, n.to(evidence.dtype))
-        evidence = (evidence - params["blend.center"]) / params["blend.scale"]
-        return bias.unsqueeze(1) - (evidence @ weight.unsqueeze(-1)).squeeze(-1)
+        weight = (weight / params["blend.scale"]).unsqueeze(-1)
+        offset = bias.unsqueeze(1) + (params["blend.center"] @ weight)
+        return offset - (evidence @ weight).squeeze(-1)
 
     def held_out(self, params: Params, state: Params) -> Tensor:
         """Score each support inlier against the others, (T, K); NaN where none are.
@@ -130,14 +128,14 @@ class Prototype:
         others = inlier.unsqueeze(1) & ~own
         rows, embedded = centered(state["rows"]), state["support"]
         d = torch.cdist(embedded, embedded)
-        # The mean without a row is farther from it by this factor.
-        apart = n / (n - 1).clamp_min(1)
-        evidence = self._evidence(
+        proto = torch.cdist(embedded, state["prototype"]).amin(dim=2)
+        found = [
             torch.cdist(rows, rows).masked_fill(~others, FAR).amin(dim=2),
             d.masked_fill(~others, FAR).amin(dim=2),
-            torch.cdist(embedded, state["prototype"]).amin(dim=2) * apart,
+            proto * (n / (n - 1).clamp_min(1)),  # the mean without the row is farther
             nearest(d, state["outlier"]),
-        )
+        ]
+        evidence = self._evidence([value.square() for value in found])
         score = self._log_odds(params, evidence, (n.squeeze(1) - 1).clamp_min(1))
         return score.masked_fill(~inlier | (n < 2), float("nan"))
 
@@ -145,10 +143,16 @@ class Prototype:
         """Return the separation by the distances of one network's embedding."""
         state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
         _, near, proto, _ = self.distances(params, state, batch.query)
-        slope, bias = params["net.slope"][0].exp(), params["net.bias"][0]
+        slope, bias = params["head.slope"][0].exp(), params["head.bias"][0]
         n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(near.dtype)
-        score = bias[0] + bias[1] * n.log() - slope[0] * near - slope[1] * proto
+        away = slope[0] * root(near) + slope[1] * root(proto)
+        score = bias[0] + bias[1] * n.log() - away
         return separation(score, batch.query_y)
+
+
+def row_unit(params: Params) -> Tensor:
+    """Return what brings features to one unit, and distances to that of one feature."""
+    return params["row_scale"] / len(params["row_scale"]) ** 0.5
 
 
 def centered(x: Tensor) -> Tensor:

@@ -62,9 +62,8 @@ def task_moments(
     """
     weight = weight.unsqueeze(-1)
     n = weight.sum(dim=1, keepdim=True)
-    precision = n / moments["within"] + 1.0 / moments["between"]
     total = (support * weight).sum(dim=1, keepdim=True)
-    mean = total / moments["within"] / precision
+    mean = total / (n + moments["within"] / moments["between"])
     square = ((support - mean) ** 2 * weight).sum(dim=1, keepdim=True)
     variance = (strength * moments["within"] + square) / (strength + n)
     return mean, variance.sqrt()

@@ -1,6 +1,19 @@
-"""Meta-learning detectors, one file each."""
+"""The detectors, one per file."""
 
 from skmetaad.detectors._autoencoder import MAMLAutoencoderDetector
+from skmetaad.detectors._graph import GraphNetworkDetector
+from skmetaad.detectors._matching import MatchingNetworkDetector
 from skmetaad.detectors._prototype import MetaPrototypeDetector
+from skmetaad.detectors._relation import RelationNetworkDetector
+from skmetaad.detectors._siamese import SiameseDetector
+from skmetaad.detectors._svdd import MetaSVDDDetector
 
-__all__ = ["MAMLAutoencoderDetector", "MetaPrototypeDetector"]
+__all__ = [
+    "GraphNetworkDetector",
+    "MAMLAutoencoderDetector",
+    "MatchingNetworkDetector",
+    "MetaPrototypeDetector",
+    "MetaSVDDDetector",
+    "RelationNetworkDetector",
+    "SiameseDetector",
+]

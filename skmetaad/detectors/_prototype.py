@@ -6,25 +6,24 @@ from numbers import Integral
 import numpy as np
 import torch
 
-from skmetaad._compat import Interval, StrOptions
+from skmetaad._compat import Interval
 from skmetaad.core.blend import fit_blend
-from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.core.prototype import Prototype
 from skmetaad.core.state import to_tensor, to_tensors
-from skmetaad.detectors._torch import TorchMetaDetector
+from skmetaad.detectors._metric import MetricDetector
 
 # Support sizes of the episodes on which the parts of the score are weighed.
 BLEND_SHOTS = (1, 2, 5, 10, 20, 50)
 
 
-class MetaPrototypeDetector(TorchMetaDetector):
+class MetaPrototypeDetector(MetricDetector):
     r"""Prototypical network for tasks with a few normal rows.
 
     A network :math:`f` embeds rows such that a task's inliers lie near the mean of its
     embedded support, the prototype [1]_. There is one class only; what it is weighed
     against is, as in [2]_, a learned null class: the bias of the score. A row x scores
 
-    .. math:: s(x) = b_K - \sum_c w_{c,K} \log(d_c(x) + \epsilon)
+    .. math:: s(x) = b_K - \sum_c w_{c,K} \log \sqrt{d_c(x)^2 + \epsilon^2}
 
     with the distances :math:`d_c` to the nearest prototype, to the nearest embedded
     support row (k-NN on the embedding, k = 1) and to the nearest support row itself
@@ -46,9 +45,18 @@ class MetaPrototypeDetector(TorchMetaDetector):
     Parameters
     ----------
     hidden_sizes : tuple of int, default=(64, 32)
-        Widths of the embedding network's layers; the last is its output.
+        Widths of the dense encoder's layers; the last is its output.
     activation : {"relu", "tanh", "silu"}, default="relu"
-        Activation between layers.
+        Activation between the encoder's layers.
+    encoder : {"dense", "conv4"} or callable, default="dense"
+        The embedding network. "conv4" is for pictures, see `image_shape`. A callable
+        takes the number of features and returns a `torch.nn.Module` that maps rows
+        (R, d) to embeddings (R, e), without buffers.
+    image_shape : tuple of int or None, default=None
+        Height and width, or channels, height and width, of the pictures whose pixels
+        are the features, for "conv4". None: one channel, square.
+    n_channels : int, default=48
+        Channels of "conv4".
     n_prototypes : int, default=1
         Prototypes per task: cluster means of the embedded support inliers. More than
         one suits tasks whose normal rows come in several modes.
@@ -57,7 +65,12 @@ class MetaPrototypeDetector(TorchMetaDetector):
         side are the embedding.
     standardize : bool, default=True
         Whether the networks see rows scaled by their task's mean and standard
-        deviation, both shrunk to the fleet's, rather than by the fleet's alone.
+        deviation, both shrunk to the fleet's, rather than in one unit for all features.
+        False suits pictures.
+    augment : {None, "rotate", "noise"}, default=None
+        Changes to the episodes of meta-training: "rotate" turns all pictures of an
+        episode by the same multiple of 90 degrees, which makes new classes of the old;
+        "noise" adds noise to features and drops some.
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
         largest number; one is drawn per meta-batch.
@@ -144,12 +157,9 @@ class MetaPrototypeDetector(TorchMetaDetector):
     """
 
     _parameter_constraints = {
-        **TorchMetaDetector._parameter_constraints,
-        "hidden_sizes": [tuple, list],
-        "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
+        **MetricDetector._parameter_constraints,
         "n_prototypes": [Interval(Integral, 1, None, closed="left")],
         "n_networks": [Interval(Integral, 1, None, closed="left")],
-        "standardize": ["boolean"],
     }
 
     def __init__(
@@ -157,9 +167,13 @@ class MetaPrototypeDetector(TorchMetaDetector):
         *,
         hidden_sizes=(64, 32),
         activation="relu",
+        encoder="dense",
+        image_shape=None,
+        n_channels=48,
         n_prototypes=1,
         n_networks=3,
         standardize=True,
+        augment=None,
         n_support=(1, 50),
         n_query=32,
         negatives="auto",
@@ -176,26 +190,30 @@ class MetaPrototypeDetector(TorchMetaDetector):
         random_state=None,
     ):
         super().__init__(
+            hidden_sizes=hidden_sizes,
+            activation=activation,
+            encoder=encoder,
+            image_shape=image_shape,
+            n_channels=n_channels,
+            standardize=standardize,
+            augment=augment,
+            n_support=n_support,
+            n_query=n_query,
+            negatives=negatives,
+            chronological=chronological,
+            n_iter=n_iter,
+            meta_batch_size=meta_batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
             contamination=contamination,
             max_support=max_support,
             random_state=random_state,
         )
-        self.hidden_sizes = hidden_sizes
-        self.activation = activation
         self.n_prototypes = n_prototypes
         self.n_networks = n_networks
-        self.standardize = standardize
-        self.n_support = n_support
-        self.n_query = n_query
-        self.negatives = negatives
-        self.chronological = chronological
-        self.n_iter = n_iter
-        self.meta_batch_size = meta_batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
 
     def embed(self, X, *, task=None):
         """Return the embedding of rows, as seen by their task.
@@ -209,18 +227,17 @@ class MetaPrototypeDetector(TorchMetaDetector):
 
         Returns
         -------
-        embedding : ndarray of shape (n_rows, n_networks * hidden_sizes[-1])
-            The embedded rows. Euclidean distances between rows of one task are what
-            the score rests on.
+        embedding : ndarray of shape (n_rows, n_networks * width)
+            The embedded rows; the width is that of the encoder's output, for a
+            dense one `hidden_sizes[-1]`. Euclidean distances between rows of one task
+            are what the score rests on.
 
         Raises
         ------
         ValueError
             When the rows are not usable, or `task` holds an id that was not adapted.
         """
-        width = (
-            self.meta_["net.bias"].shape[0] * self._checked_sizes("hidden_sizes")[-1]
-        )
+        width = len(self.meta_["head.bias"]) * self._encoder(self.n_features_in_).width
         return self._by_task(X, task, self._embed, (width,))[0]
 
     def _embed(self, state, X):
@@ -242,8 +259,7 @@ class MetaPrototypeDetector(TorchMetaDetector):
 
     def _core(self, n_features, n_parts=1):
         return Prototype(
-            sizes=(n_features, *self._checked_sizes("hidden_sizes")),
-            activation=self.activation,
+            self._encoder(n_features),
             n_networks=n_parts,
             n_prototypes=self.n_prototypes,
             standardize=self.standardize,

@@ -80,6 +80,10 @@ class TorchMetaDetector(BaseMetaDetector):
         """Return the loss of a meta-iteration; `batches` has one batch per part."""
         return core.loss(params, batches[0])
 
+    def _augmented(self, batch, generator):
+        """Return a batch of meta-training, changed at random."""
+        return batch
+
     def _after(self, core, params, draw, parts, tasks):
         """Return what is learned once the networks are trained, a dict of tensors."""
         return {}
@@ -145,11 +149,15 @@ class TorchMetaDetector(BaseMetaDetector):
             step.call_on_fit_task_begin(estimator=self)
             return step.call_on_fit_task_end(estimator=self)
 
+        changes = generator(rng)
         try:
             trained = meta_train(
                 core.init(generator(rng)),
                 loss_of,
-                lambda: [draw(self.meta_batch_size, part) for part in parts],
+                lambda: [
+                    self._augmented(draw(self.meta_batch_size, part), changes)
+                    for part in parts
+                ],
                 n_iter=self.n_iter,
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,

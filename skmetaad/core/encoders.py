@@ -1,0 +1,145 @@
+"""Encoders: shared networks that turn rows into embeddings.
+
+An encoder is a frozen description with two methods. `init(generator)` draws the
+parameters of one network. `apply(params, x)` takes the parameters of several networks,
+each with a leading axis N, and rows x (T, R, d), and returns embeddings (N, T, R, e).
+No encoder uses statistics over rows: a row's embedding never depends on other rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Dense layers; all networks take one batched product per layer."""
+
+    sizes: tuple[int, ...]
+    activation: str = "relu"
+
+    @property
+    def width(self) -> int:
+        return self.sizes[-1]
+
+    def init(self, generator: torch.Generator) -> Params:
+        return init_mlp(self.sizes, generator)
+
+    def apply(self, params: Params, x: Tensor) -> Tensor:
+        act, last = ACTIVATIONS[self.activation], len(self.sizes) - 2
+        n_nets = len(params["bias0"])
+        z = x.reshape(1, -1, x.shape[-1]).expand(n_nets, -1, -1)
+        for i in range(last + 1):
+            z = torch.baddbmm(params[f"bias{i}"].unsqueeze(1), z, params[f"weight{i}"])
+            z = act(z) if i < last else z
+        return z.reshape(n_nets, *x.shape[:2], -1)
+
+
+@dataclass(frozen=True)
+class Conv4:
+    """Four blocks of 3x3 convolution, normalisation, activation and 2x2 pooling.
+
+    The network of the few-shot literature (Vinyals et al. 2016). In place of batch
+    normalisation, each picture's channels are normalised by that picture alone, in
+    groups, which leaks nothing between rows.
+    """
+
+    image_shape: tuple[int, int, int]
+    n_channels: int = 48
+    activation: str = "relu"
+    n_groups: int = 4
+
+    @property
+    def width(self) -> int:
+        _, height, width = self.image_shape
+        for _ in range(self._n_blocks()):
+            height, width = height // 2, width // 2
+        return self.n_channels * height * width
+
+    def _n_blocks(self) -> int:
+        # Pictures smaller than 16 x 16 cannot be halved four times.
+        return min(4, max(1, min(self.image_shape[1:]).bit_length() - 1))
+
+    def init(self, generator: torch.Generator) -> Params:
+        params, n_in = {}, self.image_shape[0]
+        for i in range(self._n_blocks()):
+            shape = (self.n_channels, n_in, 3, 3)
+            scale = (2.0 / (9 * n_in)) ** 0.5
+            params[f"weight{i}"] = torch.randn(shape, generator=generator) * scale
+            params[f"bias{i}"] = torch.zeros(self.n_channels)
+            params[f"gain{i}"] = torch.ones(self.n_channels)
+            n_in = self.n_channels
+        return params
+
+    def apply(self, params: Params, x: Tensor) -> Tensor:
+        z = x.reshape(-1, *self.image_shape)
+        nets = [
+            self._one({name: value[i] for name, value in params.items()}, z)
+            for i in range(len(params["bias0"]))
+        ]
+        return torch.stack(nets).reshape(len(nets), *x.shape[:2], -1)
+
+    def _one(self, params: Params, z: Tensor) -> Tensor:
+        act = ACTIVATIONS[self.activation]
+        n_groups = self.n_groups if self.n_channels % self.n_groups == 0 else 1
+        for i in range(self._n_blocks()):
+            z = F.conv2d(z, params[f"weight{i}"], padding=1)
+            z = F.group_norm(z, n_groups, params[f"gain{i}"], params[f"bias{i}"])
+            z = F.max_pool2d(act(z), 2)
+        return z.flatten(1)
+
+
+class Module:
+    """A torch module made by a function of the number of features.
+
+    The module maps rows (R, d) to embeddings (R, e). It is built without weights; these
+    are drawn by He's rule (biases zero, vectors one), so that the global generator
+    stays where it is. Modules with buffers, such as batch normalisation, would mix rows
+    and are refused.
+    """
+
+    def __init__(self, factory: Callable[[int], torch.nn.Module], n_features: int):
+        with torch.device("meta"):
+            self.module = factory(n_features)
+            if not isinstance(self.module, torch.nn.Module):
+                raise TypeError(
+                    f"encoder={factory!r} returned {self.module!r}: expected a "
+                    "torch.nn.Module."
+                )
+            if buffers := [name for name, _ in self.module.named_buffers()]:
+                raise ValueError(
+                    f"encoder={factory!r} made a module with buffers {buffers}: "
+                    "expected none, since running statistics mix rows."
+                )
+            self.width = self.module(torch.empty(2, n_features)).shape[-1]
+
+    def init(self, generator: torch.Generator) -> Params:
+        params = {}
+        for name, value in self.module.named_parameters():
+            if value.dim() > 1:
+                scale = (2.0 / value[0].numel()) ** 0.5
+                draw = torch.randn(value.shape, generator=generator)
+                params[name] = draw * scale
+            elif name.endswith("bias"):
+                params[name] = torch.zeros(value.shape)
+            else:
+                params[name] = torch.ones(value.shape)
+        return params
+
+    def apply(self, params: Params, x: Tensor) -> Tensor:
+        z = x.reshape(-1, x.shape[-1])
+        n_nets = len(next(iter(params.values())))
+        nets = [
+            functional_call(self.module, {k: v[i] for k, v in params.items()}, (z,))
+            for i in range(n_nets)
+        ]
+        return torch.stack(nets).reshape(n_nets, *x.shape[:2], -1)
+
+
+Encoder = Dense | Conv4 | Module

@@ -1,0 +1,62 @@
+"""Matching network for one class: attention over the support against a null class."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from skmetaad.core.metric import Metric, log_sum, shots
+from skmetaad.core.nets import Params
+
+
+@dataclass(frozen=True)
+class Matching(Metric):
+    """The pure functions of the method; all state is passed in and out."""
+
+    full_context: bool = False
+
+    def init_head(self, generator: torch.Generator) -> Params:
+        head = {
+            "head.temperature": torch.tensor(10.0).log(),
+            "head.null": torch.tensor([5.0, 1.0]),
+        }
+        if self.full_context:
+            e = self.encoder.width
+            for name in ("support", "query"):
+                draw = torch.randn(e, e, generator=generator)
+                head[f"head.{name}"] = 0.1 * draw / e**0.5
+        return head
+
+    def summarize(self, params: Params, state: Params, embedded: Tensor) -> Params:
+        if self.full_context:
+            present = state["inlier"] | state["outlier"]
+            embedded = (
+                embedded
+                + self._read(embedded, embedded, present) @ (params["head.support"])
+            )
+        return {"support": embedded}
+
+    def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
+        support = state["support"]
+        if self.full_context:
+            present = state["inlier"] | state["outlier"]
+            embedded = (
+                embedded
+                + self._read(embedded, support, present) @ (params["head.query"])
+            )
+        scale = params["head.temperature"].exp()
+        cosine = normalize(embedded, dim=2) @ normalize(support, dim=2).transpose(1, 2)
+        attention = scale * cosine
+        null = params["head.null"][0] + params["head.null"][1] * shots(
+            state, embedded
+        ).log().expand(-1, embedded.shape[1])
+        against = torch.logaddexp(null, log_sum(attention, state["outlier"]))
+        return log_sum(attention, state["inlier"]) - against
+
+    @staticmethod
+    def _read(query: Tensor, support: Tensor, present: Tensor) -> Tensor:
+        """Return the mean of the support as attended to by each query row."""
+        likeness = query @ support.transpose(1, 2) / query.shape[2] ** 0.5
+        likeness = likeness.masked_fill(~present.unsqueeze(1), float("-inf"))
+        return likeness.softmax(dim=2) @ support

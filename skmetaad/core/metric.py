@@ -1,0 +1,92 @@
+"""What metric-based methods share: scaling, embedding, and the outer loss."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skmetaad.core.encoders import Encoder
+from skmetaad.core.losses import separation
+from skmetaad.core.nets import Params
+from skmetaad.core.scaling import squash, task_moments
+from skmetaad.core.train import Batch
+
+NETWORK = "net."
+FAR = 1e12
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """A method that compares an embedded row with an embedded support.
+
+    A subclass gives `compare`, on embeddings (T, R, e) and a state, and may add
+    parameters in `init_head` and to the state in `summarize`.
+    """
+
+    encoder: Encoder
+    standardize: bool = True
+    strength: float = 10.0
+
+    def init(self, generator: torch.Generator) -> Params:
+        net = self.encoder.init(generator)
+        return {NETWORK + k: v for k, v in net.items()} | self.init_head(generator)
+
+    def init_head(self, generator: torch.Generator) -> Params:
+        return {}
+
+    def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
+        """Return embeddings (T, R, e) of rows as their tasks see them."""
+        if self.standardize:
+            z = squash((x - state["mean"]) / state["scale"])
+        else:
+            z = x * params["row_scale"]
+        net = {
+            name.removeprefix(NETWORK): value.unsqueeze(0)
+            for name, value in params.items()
+            if name.startswith(NETWORK)
+        }
+        return self.encoder.apply(net, z)[0]
+
+    def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
+        """Return each task's scaling and what it keeps of its embedded support."""
+        inlier = mask & (y != -1)
+        mean, scale = task_moments(
+            params, support, inlier.to(support.dtype), self.strength
+        )
+        state = {"mean": mean, "scale": scale, "inlier": inlier}
+        state["outlier"] = mask & (y == -1)
+        embedded = self.embed(params, state, support)
+        return state | self.summarize(params, state, embedded)
+
+    def summarize(self, params: Params, state: Params, embedded: Tensor) -> Params:
+        return {"support": embedded}
+
+    def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
+        """Return scores (T, R), higher = more normal."""
+        return self.compare(params, state, self.embed(params, state, query))
+
+    @abstractmethod
+    def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
+        """Return scores (T, R) of embedded rows (T, R, e)."""
+
+    def loss(self, params: Params, batch: Batch) -> Tensor:
+        """Return the separation of the query's inliers from its outliers."""
+        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
+        return separation(self.score(params, state, batch.query), batch.query_y)
+
+
+def shots(state: Params, like: Tensor) -> Tensor:
+    """Return the number of support inliers of each task, (T, 1)."""
+    return state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(like.dtype)
+
+
+def mean_of(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean (T, 1, e) of the rows x (T, K, e) in mask; zero of none."""
+    weight = mask.to(x.dtype).unsqueeze(1)
+    return weight @ x / weight.sum(dim=2, keepdim=True).clamp_min(1.0)
+
+
+def log_sum(similarity: Tensor, mask: Tensor) -> Tensor:
+    """Return the log of the summed exponentials (T, R) over the rows in mask."""
+    return similarity.masked_fill(~mask.unsqueeze(1), -FAR).logsumexp(dim=2)

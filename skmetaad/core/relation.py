@@ -1,0 +1,41 @@
+"""Relation network: a learned comparison of a row with the support's summary."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from skmetaad.core.metric import Metric, mean_of
+from skmetaad.core.nets import Params, init_mlp, mlp
+
+HEAD = "head."
+
+
+@dataclass(frozen=True)
+class Relation(Metric):
+    """The pure functions of the method; all state is passed in and out."""
+
+    relation_sizes: tuple[int, ...] = (32,)
+
+    def init_head(self, generator: torch.Generator) -> Params:
+        sizes = (3 * self.encoder.width, *self.relation_sizes, 1)
+        return init_mlp(sizes, generator, prefix=HEAD)
+
+    def summarize(self, params: Params, state: Params, embedded: Tensor) -> Params:
+        return {
+            "normal": mean_of(embedded, state["inlier"]),
+            "odd": mean_of(embedded, state["outlier"]),
+        }
+
+    def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
+        score = self._relation(params, embedded, state["normal"])
+        known = state["outlier"].any(dim=1, keepdim=True)
+        odd = softplus(self._relation(params, embedded, state["odd"]))
+        return score - torch.where(known, odd, torch.zeros_like(odd))
+
+    def _relation(self, params: Params, x: Tensor, summary: Tensor) -> Tensor:
+        other = summary.expand_as(x)
+        pair = torch.cat([x, other, (x - other).abs()], dim=2)
+        n_layers = len(self.relation_sizes) + 1
+        return mlp(params, pair, n_layers, prefix=HEAD).squeeze(2)

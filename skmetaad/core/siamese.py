@@ -1,0 +1,62 @@
+"""Siamese network: distances learned from pairs or triplets of rows."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skmetaad.core.metric import FAR, Metric
+from skmetaad.core.nets import Params, sq_distances
+from skmetaad.core.train import Batch
+
+
+@dataclass(frozen=True)
+class Siamese(Metric):
+    """The pure functions of the method; all state is passed in and out."""
+
+    objective: str = "contrastive"
+    margin: float = 1.0
+    aggregation: str = "min"
+    n_neighbors: int = 3
+
+    def distances(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
+        """Return distances (T, R, K) to all support rows."""
+        return (sq_distances(embedded, state["support"]) + 1e-12).sqrt()
+
+    def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
+        d = self.distances(params, state, embedded)
+        inlier = state["inlier"].unsqueeze(1)
+        outlier = state["outlier"].unsqueeze(1)
+        nearest = d.masked_fill(~inlier, FAR).amin(dim=2)
+        odd = d.masked_fill(~outlier, FAR).amin(dim=2)
+        return -self._aggregated(d, inlier) - (nearest - odd).clamp_min(0.0)
+
+    def _aggregated(self, d: Tensor, inlier: Tensor) -> Tensor:
+        if self.aggregation == "min":
+            return d.masked_fill(~inlier, FAR).amin(dim=2)
+        n = inlier.sum(dim=2).clamp_min(1)
+        if self.aggregation == "kernel":
+            kernel = -0.5 * (2.0 * d / self.margin).square()
+            total = kernel.masked_fill(~inlier, -FAR).logsumexp(dim=2)
+            return n.to(d.dtype).log() - total
+        near = d.masked_fill(~inlier, FAR).sort(dim=2).values
+        k = n.clamp_max(self.n_neighbors).unsqueeze(2)
+        counted = torch.arange(d.shape[2]) < k
+        return (near * counted).sum(dim=2) / k.squeeze(2)
+
+    def loss(self, params: Params, batch: Batch) -> Tensor:
+        """Return the contrastive or the triplet loss of support-query pairs."""
+        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
+        d = self.distances(params, state, self.embed(params, state, batch.query))
+        anchor = state["inlier"].unsqueeze(1)
+        alike = anchor & (batch.query_y == 1).unsqueeze(2)
+        apart = anchor & (batch.query_y == -1).unsqueeze(2)
+        if self.objective == "contrastive":
+            short = (self.margin - d).clamp_min(0.0).square()
+            return 0.5 * (_mean(d.square(), alike) + _mean(short, apart))
+        gap = d.unsqueeze(2) - d.unsqueeze(1) + self.margin
+        return _mean(gap.clamp_min(0.0), alike.unsqueeze(2) & apart.unsqueeze(1))
+
+
+def _mean(value: Tensor, mask: Tensor) -> Tensor:
+    return (value * mask).sum() / mask.sum().clamp_min(1)

@@ -1,0 +1,72 @@
+"""Meta-learned support vector data description: a one-class hypersphere per task."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skmetaad.core.metric import FAR, Metric, mean_of, shots
+from skmetaad.core.nets import Params, sq_distances
+
+
+@dataclass(frozen=True)
+class SVDD(Metric):
+    """The pure functions of the method; all state is passed in and out."""
+
+    covariance: str = "spherical"
+
+    def init_head(self, generator: torch.Generator) -> Params:
+        head = {
+            "head.radius": torch.tensor([1.0, 0.0]),
+            "head.slope": torch.tensor(0.0),
+        }
+        if self.covariance != "spherical":
+            head["head.variance"] = torch.zeros(self.encoder.width)
+            head["head.strength"] = torch.tensor(10.0).log()
+        return head
+
+    def summarize(self, params: Params, state: Params, embedded: Tensor) -> Params:
+        """Return center (T, 1, e), whitening, and the whitened labelled outliers."""
+        inlier = state["inlier"]
+        center = mean_of(embedded, inlier)
+        found = {"center": center}
+        away = embedded - center
+        if self.covariance != "spherical":
+            found["whitening"] = self._whitening(params, away, inlier)
+        return found | {"support": self._whitened(found, away)}
+
+    def _whitening(self, params: Params, away: Tensor, inlier: Tensor) -> Tensor:
+        r"""Return W, with :math:`W W^\top` the inverse of the shrunk covariance."""
+        strength = params["head.strength"].exp()
+        prior = params["head.variance"].exp()
+        weight = inlier.to(away.dtype).unsqueeze(2)
+        n = weight.sum(dim=1, keepdim=True)
+        own = away * weight
+        if self.covariance == "diagonal":
+            variance = (strength * prior + own.square().sum(1, keepdim=True)) / (
+                strength + n
+            )
+            return variance.rsqrt()
+        scatter = own.transpose(1, 2) @ own
+        covariance = (strength * torch.diag(prior) + scatter) / (strength + n)
+        lower = torch.linalg.cholesky(covariance)
+        unit = torch.eye(lower.shape[-1], dtype=lower.dtype).expand_as(lower)
+        return torch.linalg.solve_triangular(lower, unit, upper=False).transpose(1, 2)
+
+    def _whitened(self, state: Params, away: Tensor) -> Tensor:
+        if self.covariance == "spherical":
+            return away
+        if self.covariance == "diagonal":
+            return away * state["whitening"]
+        return away @ state["whitening"]
+
+    def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
+        z = self._whitened(state, embedded - state["center"])
+        inside = z.square().sum(dim=2)
+        odd = sq_distances(z, state["support"])
+        odd = odd.masked_fill(~state["outlier"].unsqueeze(1), FAR).amin(dim=2)
+        radius = params["head.radius"][0] + params["head.radius"][1] * (
+            shots(state, embedded).log()
+        )
+        slope = params["head.slope"].exp()
+        return slope * (radius - inside - (inside - odd).clamp_min(0.0))

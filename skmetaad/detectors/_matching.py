@@ -1,0 +1,193 @@
+"""Matching network."""
+
+from skmetaad.core.matching import Matching
+from skmetaad.detectors._metric import MetricDetector
+
+
+class MatchingNetworkDetector(MetricDetector):
+    r"""Matching network: attention over the embedded support rows.
+
+    A row is compared with every support row by the cosine of their embeddings, and the
+    softmax over support rows says how much it attends to each [1]_. With one class
+    there has to be something else to attend to: a learned null class. The score is the
+    log-odds of attending to an inlier,
+
+    .. math:: s(x) = \log \sum_{i \in in} e^{\tau \cos(f(x), f(x_i))}
+              - \log \Big( e^{b_0 + b_1 \log K}
+              + \sum_{j \in out} e^{\tau \cos(f(x), f(o_j))} \Big)
+
+    with learned :math:`\tau, b_0, b_1`, over K support inliers; labelled outliers in
+    the support, if any, compete with them.
+
+    Parameters
+    ----------
+    full_context : bool, default=False
+        Whether embeddings see the support: a support row's is moved by what it attends
+        to in the support, a query row's as well. The paper does this by recurrent
+        networks over the support in some order; attention, used here, needs no order.
+    hidden_sizes : tuple of int, default=(64, 32)
+        Widths of the dense encoder's layers; the last is its output.
+    activation : {"relu", "tanh", "silu"}, default="relu"
+        Activation between the encoder's layers.
+    encoder : {"dense", "conv4"} or callable, default="dense"
+        The embedding network. "conv4" is for pictures, see `image_shape`. A callable
+        takes the number of features and returns a `torch.nn.Module` that maps rows
+        (R, d) to embeddings (R, e), without buffers.
+    image_shape : tuple of int or None, default=None
+        Height and width, or channels, height and width, of the pictures whose pixels
+        are the features, for "conv4". None: one channel, square.
+    n_channels : int, default=48
+        Channels of "conv4".
+    standardize : bool, default=True
+        Whether the encoder sees rows scaled by their task's mean and standard
+        deviation, both shrunk to the fleet's, rather than in one unit for all features.
+        False suits pictures.
+    augment : {None, "rotate", "noise"}, default=None
+        Changes to the episodes of meta-training: "rotate" turns all pictures of an
+        episode by the same multiple of 90 degrees, which makes new classes of the old;
+        "noise" adds noise to features and drops some.
+    n_support : int or tuple of (int, int), default=(1, 50)
+        Support rows per episode of meta-training. A tuple gives the smallest and the
+        largest number; one is drawn per meta-batch.
+    n_query : int, default=32
+        Query rows per episode of meta-training, half of them outliers.
+    negatives : {"auto", "labels", "other_tasks", "synthetic"}, default="auto"
+        Where the query's outliers come from: labelled rows (-1), rows of other tasks,
+        or synthetic departures from the inliers. "auto" takes the first of these that
+        the data has.
+    chronological : bool, default=False
+        Whether each task's rows are in time order and a new task's support comes before
+        its query: then episodes take the support from the first half of a task's
+        inliers and the query from the second.
+    n_iter : int, default=300
+        Largest number of meta-iterations (outer steps).
+    meta_batch_size : int, default=16
+        Episodes per meta-iteration.
+    learning_rate : float, default=3e-3
+        Rate of AdamW, decayed to zero along a cosine.
+    weight_decay : float, default=1e-2
+        Decoupled weight decay of AdamW.
+    early_stopping : bool, default=False
+        Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
+        stop when it no longer falls, and keep the best parameters.
+    validation_fraction : float, default=0.2
+        Share of tasks held out for `early_stopping`, at least one.
+    n_iter_no_change : int, default=5
+        Measurements without a new best loss before training stops.
+    contamination : float, default=0.1
+        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
+        sets the threshold: of training rows after `fit`, of a new task's inliers after
+        `adapt`.
+    max_support : int, default=256
+        Largest number of support rows kept per task; more are thinned at random.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all randomness in `fit`.
+
+    Attributes
+    ----------
+    meta_ : dict of str to ndarray
+        The encoder, the method's own parameters, and the fleet's scaling.
+    state_ : dict of str to ndarray
+        What each task keeps of its support, with a leading axis of tasks.
+    reference_ : dict of str to ndarray or None
+        What judges rows that come without a task.
+    task_ids_ : tuple
+        The ids of the tasks in `state_`, in order.
+    offset_ : float or ndarray of shape (n_tasks,)
+        Threshold: `decision_function = score_samples - offset_`.
+    task_offsets_ : ndarray of shape (n_tasks,)
+        The threshold of each task in `task_ids_`.
+    offset_prior_ : dict of str to ndarray
+        What the training tasks tell about thresholds, by "shots".
+    history_ : dict of str to ndarray
+        "loss" per meta-iteration and "validation_loss" per measurement.
+    n_iter_ : int
+        Meta-iterations run.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, when `X` has names.
+
+    See Also
+    --------
+    MetaPrototypeDetector : Distances in place of attention, guarded by k-NN.
+
+    References
+    ----------
+    .. [1] Vinyals, Blundell, Lillicrap, Kavukcuoglu, Wierstra (2016). Matching Networks
+       for One Shot Learning. NeurIPS. :arxiv:`1606.04080`
+
+    Examples
+    --------
+    >>> from skmetaad import MatchingNetworkDetector
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=10, random_state=0)
+    >>> det = MatchingNetworkDetector(n_iter=30, random_state=0).fit(fleet[:8])
+    >>> new = fleet[8]
+    >>> adapted = det.adapt(new.X[new.y == 1][:10])
+    >>> adapted.predict(new.X).shape == new.y.shape
+    True
+    """
+
+    _parameter_constraints = {
+        **MetricDetector._parameter_constraints,
+        "full_context": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        full_context=False,
+        hidden_sizes=(64, 32),
+        activation="relu",
+        encoder="dense",
+        image_shape=None,
+        n_channels=48,
+        standardize=True,
+        augment=None,
+        n_support=(1, 50),
+        n_query=32,
+        negatives="auto",
+        chronological=False,
+        n_iter=300,
+        meta_batch_size=16,
+        learning_rate=3e-3,
+        weight_decay=1e-2,
+        early_stopping=False,
+        validation_fraction=0.2,
+        n_iter_no_change=5,
+        contamination=0.1,
+        max_support=256,
+        random_state=None,
+    ):
+        super().__init__(
+            hidden_sizes=hidden_sizes,
+            activation=activation,
+            encoder=encoder,
+            image_shape=image_shape,
+            n_channels=n_channels,
+            standardize=standardize,
+            augment=augment,
+            n_support=n_support,
+            n_query=n_query,
+            negatives=negatives,
+            chronological=chronological,
+            n_iter=n_iter,
+            meta_batch_size=meta_batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            contamination=contamination,
+            max_support=max_support,
+            random_state=random_state,
+        )
+        self.full_context = full_context
+
+    def _core(self, n_features, n_parts=1):
+        return Matching(
+            self._encoder(n_features),
+            standardize=self.standardize,
+            full_context=self.full_context,
+        )

@@ -1,0 +1,113 @@
+"""What the metric-based detectors share: parameters, and the choice of an encoder."""
+
+from math import isqrt, prod
+from numbers import Integral
+
+from skmetaad._compat import Interval, StrOptions
+from skmetaad.core.augment import add_noise, rotate
+from skmetaad.core.encoders import Conv4, Dense, Module
+from skmetaad.core.nets import ACTIVATIONS
+from skmetaad.detectors._torch import TorchMetaDetector
+
+
+class MetricDetector(TorchMetaDetector):
+    """Detector that compares embedded rows; `_core` gives a `core.metric.Metric`."""
+
+    _parameter_constraints = {
+        **TorchMetaDetector._parameter_constraints,
+        "hidden_sizes": [tuple, list],
+        "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
+        "encoder": [StrOptions({"dense", "conv4"}), callable],
+        "image_shape": [tuple, list, None],
+        "n_channels": [Interval(Integral, 1, None, closed="left")],
+        "standardize": ["boolean"],
+        "augment": [StrOptions({"rotate", "noise"}), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        hidden_sizes,
+        activation,
+        encoder,
+        image_shape,
+        n_channels,
+        standardize,
+        augment,
+        n_support,
+        n_query,
+        negatives,
+        chronological,
+        n_iter,
+        meta_batch_size,
+        learning_rate,
+        weight_decay,
+        early_stopping,
+        validation_fraction,
+        n_iter_no_change,
+        contamination,
+        max_support,
+        random_state,
+    ):
+        super().__init__(
+            contamination=contamination,
+            max_support=max_support,
+            random_state=random_state,
+        )
+        self.hidden_sizes = hidden_sizes
+        self.activation = activation
+        self.encoder = encoder
+        self.image_shape = image_shape
+        self.n_channels = n_channels
+        self.standardize = standardize
+        self.augment = augment
+        self.n_support = n_support
+        self.n_query = n_query
+        self.negatives = negatives
+        self.chronological = chronological
+        self.n_iter = n_iter
+        self.meta_batch_size = meta_batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+
+    def _encoder(self, n_features):
+        if self.encoder == "dense":
+            sizes = (n_features, *self._checked_sizes("hidden_sizes"))
+            return Dense(sizes, self.activation)
+        if self.encoder == "conv4":
+            shape = self._checked_image_shape(n_features)
+            return Conv4(shape, self.n_channels, self.activation)
+        return Module(self.encoder, n_features)
+
+    def _checked_image_shape(self, n_features):
+        """Return channels, height and width of the pictures."""
+        shape = self.image_shape
+        if shape is None:
+            shape = (isqrt(n_features),) * 2
+        shape = (1, *shape) if len(shape) == 2 else tuple(shape)
+        usable = len(shape) == 3 and all(
+            isinstance(n, Integral) and n > 0 for n in shape
+        )
+        if not usable or prod(shape) != n_features or min(shape[1:]) < 2:
+            raise ValueError(
+                f"image_shape={self.image_shape!r}: expected (height, width) or "
+                f"(channels, height, width) of pictures with {n_features} values, at "
+                "least 2 x 2."
+            )
+        return shape
+
+    def _augmented(self, batch, generator):
+        if self.augment == "rotate":
+            shape = self._checked_image_shape(batch.support.shape[-1])
+            if shape[1] != shape[2]:
+                raise ValueError(
+                    f"augment='rotate' with image_shape={self.image_shape!r}: expected "
+                    "square pictures."
+                )
+            return rotate(batch, shape, generator)
+        if self.augment == "noise":
+            return add_noise(batch, generator)
+        return batch
