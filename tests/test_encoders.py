@@ -1,0 +1,182 @@
+"""Encoders for tables and pictures, and the augmentation of episodes."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from skmetaad import (
+    MatchingNetworkDetector,
+    MetaPrototypeDetector,
+    MetaSVDDDetector,
+    RelationNetworkDetector,
+    SiameseDetector,
+    TaskCollection,
+    few_shot_scores,
+)
+from skmetaad.core.augment import add_noise, rotate
+from skmetaad.core.encoders import Conv4, Dense, Module
+from skmetaad.core.train import Batch
+from skmetaad.datasets import make_fleet
+
+
+def small_network(n_features):
+    return torch.nn.Sequential(
+        torch.nn.Linear(n_features, 8), torch.nn.LayerNorm(8), torch.nn.Linear(8, 3)
+    )
+
+
+def with_buffers(n_features):
+    return torch.nn.Sequential(torch.nn.Linear(n_features, 4), torch.nn.BatchNorm1d(4))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, classes = load_digits(return_X_y=True)
+    kept = np.concatenate([np.flatnonzero(classes == c)[:40] for c in range(10)])
+    return TaskCollection.from_classes(X[kept], classes[kept])
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        Dense((36, 10, 5)),
+        Conv4((1, 6, 6), n_channels=8),
+        Conv4((4, 3, 3), n_channels=6),
+        Module(small_network, 36),
+    ],
+    ids=lambda encoder: type(encoder).__name__,
+)
+def test_rows_are_embedded_one_by_one_by_several_networks(encoder):
+    g = torch.Generator().manual_seed(0)
+    nets = [encoder.init(g) for _ in range(2)]
+    params = {k: torch.stack([n[k] for n in nets]).double() for k in nets[0]}
+    x = torch.randn(3, 7, 36, generator=g, dtype=torch.float64)
+    found = encoder.apply(params, x)
+    assert found.shape == (2, 3, 7, encoder.width)
+    for i in range(2):
+        one = {k: v[i : i + 1] for k, v in params.items()}
+        alone = encoder.apply(one, x[1:2, 4:5])[0, 0, 0]
+        np.testing.assert_allclose(found[i, 1, 4], alone, rtol=1e-9, atol=1e-12)
+
+
+def test_conv4_of_omniglot_has_the_width_of_the_literature():
+    encoder = Conv4((1, 28, 28), n_channels=64)
+    assert encoder.width == 64
+    params = encoder.init(torch.Generator().manual_seed(0))
+    assert [params[f"weight{i}"].shape[1] for i in range(4)] == [1, 64, 64, 64]
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        MatchingNetworkDetector,
+        MetaPrototypeDetector,
+        MetaSVDDDetector,
+        RelationNetworkDetector,
+        SiameseDetector,
+    ],
+)
+def test_pictures_of_unseen_classes_are_told_apart(cls, digits):
+    det = cls(
+        encoder="conv4",
+        n_channels=8,
+        standardize=False,
+        augment="rotate",
+        n_support=5,
+        n_iter=40,
+        meta_batch_size=4,
+        random_state=0,
+    ).fit(digits[:7])
+    scores = few_shot_scores(det, digits[7:], n_support=5)
+    assert np.mean(list(scores.values())) > 0.65
+
+
+def test_a_module_of_ones_own_and_the_global_generator_stays(digits):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    det = MatchingNetworkDetector(encoder=small_network, n_iter=5, random_state=0)
+    det.fit(digits[:4]).adapt(digits[5].X[:5]).predict(digits[5].X)
+    assert torch.equal(before, torch.get_rng_state())
+    assert det.meta_["net.0.weight"].shape == (8, 64)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "error", "message"),
+    [
+        (with_buffers, ValueError, "buffers"),
+        (lambda n: None, TypeError, "torch.nn.Module"),
+        ("resnet", ValueError, "encoder"),
+    ],
+)
+def test_encoders_that_do_not_fit_are_named(encoder, error, message, digits):
+    with pytest.raises(error, match=message):
+        SiameseDetector(encoder=encoder, n_iter=2).fit(digits[:3])
+
+
+@pytest.mark.parametrize("shape", [(8, 9), (64,), (1, 1, 64), (-8, -8), None])
+def test_shapes_that_do_not_fit_are_named(shape):
+    fleet = make_fleet(n_tasks=3, n_features=63 if shape is None else 64)
+    with pytest.raises(ValueError, match="image_shape"):
+        SiameseDetector(encoder="conv4", image_shape=shape, n_iter=2).fit(fleet)
+
+
+def test_only_square_pictures_are_rotated(digits):
+    det = SiameseDetector(augment="rotate", image_shape=(4, 16), n_iter=2)
+    with pytest.raises(ValueError, match="square"):
+        det.fit(digits[:3])
+
+
+# ---------------------------------------------------------------------- augmentation
+
+
+def batch_of(n_episodes=30, width=9):
+    g = torch.Generator().manual_seed(0)
+    rows = torch.randn(n_episodes, 5, width, generator=g)
+    y = torch.ones(n_episodes, 5).int()
+    return Batch(rows, y, rows.flip(1), y)
+
+
+def test_an_episode_is_rotated_as_a_whole():
+    batch = batch_of()
+    turned = rotate(batch, (1, 3, 3), torch.Generator().manual_seed(1))
+    seen = set()
+    for before, after, query in zip(
+        batch.support, turned.support, turned.query, strict=True
+    ):
+        pictures = before.reshape(5, 3, 3)
+        matches = [
+            k
+            for k in range(4)
+            if torch.equal(pictures.rot90(k, dims=(1, 2)).flatten(1), after)
+        ]
+        assert len(matches) == 1
+        torch.testing.assert_close(query.flip(0), after)
+        seen.add(matches[0])
+    assert seen == {0, 1, 2, 3}
+
+
+def test_noise_drops_the_same_features_from_support_and_query():
+    batch = batch_of(width=40)
+    noisy = add_noise(batch, torch.Generator().manual_seed(1))
+    gone = (noisy.support == 0).all(dim=1)
+    torch.testing.assert_close(gone, (noisy.query == 0).all(dim=1))
+    assert 0.05 < gone.float().mean() < 0.2
+    change = (noisy.support - batch.support)[~gone.unsqueeze(1).expand(-1, 5, -1)]
+    assert 0.08 < change.std() < 0.12
+
+
+def test_augmentation_is_seeded_and_off_at_scoring():
+    fleet = make_fleet(n_tasks=5, n_features=4, random_state=0)
+
+    def made(augment):
+        det = SiameseDetector(augment=augment, n_iter=5, random_state=0)
+        return det.fit(fleet[:4])
+
+    scores = [made("noise").score_samples(fleet[4].X) for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+    assert not np.allclose(scores[0], made(None).score_samples(fleet[4].X))
+    det = made("noise")
+    np.testing.assert_array_equal(
+        det.score_samples(fleet[4].X), det.score_samples(fleet[4].X)
+    )

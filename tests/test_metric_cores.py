@@ -1,0 +1,256 @@
+"""The metric-based methods' scores and losses against plain loops in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from skmetaad.core.encoders import Dense
+from skmetaad.core.graph import Graph
+from skmetaad.core.matching import Matching
+from skmetaad.core.relation import Relation
+from skmetaad.core.siamese import Siamese
+from skmetaad.core.svdd import SVDD
+from skmetaad.core.train import Batch
+
+WIDTH, E = 4, 3
+LABELS = {"inliers only": [1, 1, 1, 1, 1], "with outliers": [1, 0, 1, -1, -1]}
+
+
+def parameters(core):
+    """Return parameters in float64, none of them at a special value."""
+    g = torch.Generator().manual_seed(0)
+    params = core.init(g)
+    fixed = {"within": 0.5, "between": 0.7, "row_scale": 1.3}
+    params |= {k: v * torch.ones(WIDTH) for k, v in fixed.items()}
+    return {
+        k: v.double() + 0.1 * torch.rand(v.shape, generator=g, dtype=torch.float64)
+        for k, v in params.items()
+    }
+
+
+def tasks(n_tasks=2, n_support=5, n_query=4):
+    rng = np.random.default_rng(2)
+    support = rng.normal(size=(n_tasks, n_support, WIDTH))
+    return support, rng.normal(size=(n_tasks, n_query, WIDTH))
+
+
+def plain(params):
+    return {name: value.detach().numpy() for name, value in params.items()}
+
+
+def mlp(p, x, n_layers, prefix):
+    for i in range(n_layers):
+        x = x @ p[f"{prefix}weight{i}"] + p[f"{prefix}bias{i}"]
+        x = np.maximum(x, 0) if i < n_layers - 1 else x
+    return x
+
+
+def embed(p, row):
+    return mlp(p, row * p["row_scale"], 2, "net.")
+
+
+def parts(p, support, labels):
+    """Return the embeddings of a task's inliers and of its labelled outliers."""
+    inliers = [embed(p, r) for r, y in zip(support, labels, strict=True) if y != -1]
+    odd = [embed(p, r) for r, y in zip(support, labels, strict=True) if y == -1]
+    return inliers, odd
+
+
+def check(core, by_hand, labels):
+    params = parameters(core)
+    support, query = tasks()
+    y, mask = torch.tensor([labels] * 2), torch.ones(2, 5, dtype=torch.bool)
+    state = core.adapt(params, torch.tensor(support), y, mask)
+    scores = core.score(params, state, torch.tensor(query))
+    p = plain(params)
+    want = [
+        [by_hand(p, *parts(p, support[t], labels), embed(p, row)) for row in query[t]]
+        for t in range(2)
+    ]
+    np.testing.assert_allclose(scores, want, rtol=1e-6, atol=1e-6)
+    # Absent rows change nothing.
+    rows = torch.cat([torch.tensor(support), torch.zeros(2, 3, WIDTH)], dim=1)
+    y = torch.cat([y, torch.zeros(2, 3, dtype=y.dtype)], dim=1)
+    mask = torch.cat([mask, torch.zeros(2, 3, dtype=torch.bool)], dim=1)
+    state = core.adapt(params, rows, y, mask)
+    again = core.score(params, state, torch.tensor(query))
+    np.testing.assert_allclose(again, scores, rtol=1e-7, atol=1e-9)
+
+
+def encoder():
+    return Dense((WIDTH, 6, E))
+
+
+def distance(a, b):
+    return np.sqrt(((a - b) ** 2).sum())
+
+
+def softmax(x):
+    x = np.exp(np.array(x) - np.max(x))
+    return x / x.sum()
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("full_context", [False, True])
+def test_matching_network(labels, full_context):
+    def read(row, rows):
+        weight = softmax([row @ r / np.sqrt(E) for r in rows])
+        return sum(w * r for w, r in zip(weight, rows, strict=True))
+
+    def by_hand(p, inliers, odd, row):
+        if full_context:
+            rows = inliers + odd
+            inliers, odd = (
+                [r + read(r, rows) @ p["head.support"] for r in some]
+                for some in (inliers, odd)
+            )
+            row = row + read(row, inliers + odd) @ p["head.query"]
+        tau = np.exp(p["head.temperature"])
+        cosine = lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b)  # noqa: E731
+        attended = sum(np.exp(tau * cosine(row, r)) for r in inliers)
+        null = np.exp(p["head.null"][0] + p["head.null"][1] * np.log(len(inliers)))
+        against = null + sum(np.exp(tau * cosine(row, r)) for r in odd)
+        return np.log(attended) - np.log(against)
+
+    core = Matching(encoder(), standardize=False, full_context=full_context)
+    check(core, by_hand, labels)
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("aggregation", ["min", "mean", "kernel"])
+def test_siamese_network(labels, aggregation):
+    def by_hand(p, inliers, odd, row):
+        d = sorted(distance(row, r) for r in inliers)
+        found = {
+            "min": d[0],
+            "mean": np.mean(d[:2]),
+            "kernel": -np.log(np.mean([np.exp(-0.5 * (2 * x / 0.8) ** 2) for x in d])),
+        }[aggregation]
+        nearest_odd = min([distance(row, r) for r in odd], default=np.inf)
+        return -found - max(0.0, d[0] - nearest_odd)
+
+    core = Siamese(
+        encoder(),
+        standardize=False,
+        aggregation=aggregation,
+        margin=0.8,
+        n_neighbors=2,
+    )
+    check(core, by_hand, labels)
+
+
+@pytest.mark.parametrize("objective", ["contrastive", "triplet"])
+def test_siamese_losses(objective):
+    core = Siamese(encoder(), standardize=False, objective=objective, margin=0.8)
+    params, (support, query) = parameters(core), tasks()
+    y = torch.tensor([[1, 1, -1, -1]] * 2)
+    batch = Batch(torch.tensor(support), torch.ones(2, 5).int(), torch.tensor(query), y)
+    p, alike, apart, triplets = plain(params), [], [], []
+    for t in range(2):
+        for anchor in support[t]:
+            d = [distance(embed(p, anchor), embed(p, row)) for row in query[t]]
+            alike += d[:2]
+            apart += d[2:]
+            triplets += [max(0, a - b + 0.8) for a in d[:2] for b in d[2:]]
+    short = [max(0, 0.8 - d) ** 2 for d in apart]
+    want = {
+        "contrastive": 0.5 * (np.mean(np.square(alike)) + np.mean(short)),
+        "triplet": np.mean(triplets),
+    }[objective]
+    assert core.loss(params, batch).item() == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_relation_network(labels):
+    def by_hand(p, inliers, odd, row):
+        def relation(rows):
+            mean = np.mean(rows, axis=0)
+            pair = np.concatenate([row, mean, np.abs(row - mean)])
+            return mlp(p, pair, 2, "head.")[0]
+
+        score = relation(inliers)
+        return score - (np.log1p(np.exp(relation(odd))) if odd else 0.0)
+
+    core = Relation(encoder(), standardize=False, relation_sizes=(5,))
+    check(core, by_hand, labels)
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+@pytest.mark.parametrize("covariance", ["spherical", "diagonal", "full"])
+def test_svdd(labels, covariance):
+    def by_hand(p, inliers, odd, row):
+        center, n = np.mean(inliers, axis=0), len(inliers)
+        sigma = np.eye(E)
+        if covariance != "spherical":
+            strength = np.exp(p["head.strength"])
+            sigma = strength * np.diag(np.exp(p["head.variance"]))
+            for r in inliers:
+                sigma = sigma + np.outer(r - center, r - center)
+            sigma = sigma / (strength + n)
+        if covariance == "diagonal":
+            sigma = np.diag(np.diag(sigma))
+        between = lambda a, b: (a - b) @ np.linalg.inv(sigma) @ (a - b)  # noqa: E731
+        inside = between(row, center)
+        nearest_odd = min([between(row, r) for r in odd], default=np.inf)
+        radius = p["head.radius"][0] + p["head.radius"][1] * np.log(n)
+        less = max(0.0, inside - nearest_odd)
+        return np.exp(p["head.slope"]) * (radius - inside - less)
+
+    check(SVDD(encoder(), standardize=False, covariance=covariance), by_hand, labels)
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_graph_network(labels):
+    def by_hand(p, inliers, odd, row):
+        nodes = [np.r_[r, 1, 0] for r in inliers] + [np.r_[r, 0, 1] for r in odd]
+        query = np.r_[row, 0, 0]
+
+        def updated(i, node):
+            edge = [mlp(p, np.abs(node - o), 2, f"head.edge{i}.")[0] for o in nodes]
+            got = sum(a * o for a, o in zip(softmax(edge), nodes, strict=True))
+            message = mlp(p, np.r_[node, got], 1, f"head.node{i}.")
+            return np.r_[node, np.maximum(message, 0)]
+
+        for i in range(2):
+            query, nodes = updated(i, query), [updated(i, node) for node in nodes]
+        return mlp(p, query, 1, "head.out.")[0]
+
+    core = Graph(encoder(), standardize=False, message_sizes=(4, 2), edge_size=3)
+    check(core, by_hand, labels)
+
+
+@pytest.mark.parametrize(
+    "core",
+    [
+        Matching(encoder(), full_context=True),
+        Siamese(encoder()),
+        Siamese(encoder(), objective="triplet"),
+        Relation(encoder()),
+        SVDD(encoder(), covariance="full"),
+        Graph(encoder()),
+    ],
+    ids=lambda core: type(core).__name__,
+)
+def test_gradients_equal_finite_differences(core):
+    params, (support, query) = parameters(core), tasks()
+    batch = Batch(
+        torch.tensor(support),
+        torch.tensor([[1, 1, 1, 1, -1]] * 2),
+        torch.tensor(query),
+        torch.tensor([[1, 1, -1, -1]] * 2),
+    )
+    names = [k for k in params if k.startswith(("net.", "head."))]
+    leaves = {k: params[k].clone().requires_grad_() for k in names}
+    loss = core.loss({**params, **leaves}, batch)
+    grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+    step, rng = 1e-6, np.random.default_rng(0)
+    for name, grad in zip(names, grads, strict=True):
+        at = tuple(rng.integers(n) for n in params[name].shape)
+        moved = []
+        for sign in (1, -1):
+            value = params[name].clone()
+            value[at] += sign * step
+            moved.append(core.loss({**params, name: value}, batch).item())
+        want = (moved[0] - moved[1]) / (2 * step)
+        got = 0.0 if grad is None else grad[at].item()
+        assert got == pytest.approx(want, abs=1e-6, rel=1e-4), name
