@@ -66,6 +66,7 @@ def check_features(estimator, X, *, reset):
     """Validate X as scikit-learn does, and name the column that holds text."""
     if not reset and _is_plain(estimator, X):
         return X
+    X = _as_rows(estimator, X)
     try:
         return validate_data(estimator, X, dtype=[np.float64, np.float32], reset=reset)
     except ValueError as error:
@@ -80,6 +81,24 @@ def check_features(estimator, X, *, reset):
         raise ValueError(
             f"X holds text in {where}: expected numbers ({error})."
         ) from error
+
+
+def _as_rows(estimator, X):
+    """Flatten pictures (n, h, w) or (n, c, h, w) for a detector that has a shape."""
+    if getattr(X, "ndim", 2) not in (3, 4) or not hasattr(estimator, "image_shape"):
+        return X
+    expected = estimator.image_shape
+    if expected is not None and _squeezed(expected) != _squeezed(X.shape[1:]):
+        raise ValueError(
+            f"X holds pictures of shape {X.shape[1:]}: expected "
+            f"image_shape={expected!r}."
+        )
+    return X.reshape(len(X), -1)
+
+
+def _squeezed(shape):
+    """Return a picture's shape without the axis of a single channel."""
+    return tuple(shape[1:] if len(shape) == 3 and shape[0] == 1 else shape)
 
 
 def _is_plain(estimator, X):

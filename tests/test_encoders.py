@@ -6,6 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from skmetaad import (
+    GraphNetworkDetector,
     MatchingNetworkDetector,
     MetaPrototypeDetector,
     MetaSVDDDetector,
@@ -16,6 +17,7 @@ from skmetaad import (
 )
 from skmetaad.core.augment import add_noise, rotate
 from skmetaad.core.encoders import Conv4, Dense, Module
+from skmetaad.core.losses import crossed_separation
 from skmetaad.core.train import Batch
 from skmetaad.datasets import make_fleet
 
@@ -35,6 +37,16 @@ def digits():
     X, classes = load_digits(return_X_y=True)
     kept = np.concatenate([np.flatnonzero(classes == c)[:40] for c in range(10)])
     return TaskCollection.from_classes(X[kept], classes[kept])
+
+
+@pytest.fixture(scope="module")
+def glyphs():
+    """Classes of 8 x 8 pictures: a pattern of 2 x 2 squares each, and noise."""
+    rng = np.random.default_rng(0)
+    patterns = np.kron(rng.random((60, 4, 4)) < 0.4, np.ones((2, 2)))
+    X = np.repeat(patterns.reshape(60, 64), 12, axis=0)
+    X = X + rng.normal(0, 0.4, X.shape)
+    return TaskCollection.from_classes(X, np.repeat(range(60), 12))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +72,9 @@ def test_rows_are_embedded_one_by_one_by_several_networks(encoder):
         np.testing.assert_allclose(found[i, 1, 4], alone, rtol=1e-9, atol=1e-12)
 
 
-def test_conv4_of_omniglot_has_the_width_of_the_literature():
+def test_conv4_of_omniglot_has_four_blocks():
     encoder = Conv4((1, 28, 28), n_channels=64)
-    assert encoder.width == 64
+    assert encoder.width == 64 * 2 * 2
     params = encoder.init(torch.Generator().manual_seed(0))
     assert [params[f"weight{i}"].shape[1] for i in range(4)] == [1, 64, 64, 64]
 
@@ -77,19 +89,20 @@ def test_conv4_of_omniglot_has_the_width_of_the_literature():
         SiameseDetector,
     ],
 )
-def test_pictures_of_unseen_classes_are_told_apart(cls, digits):
+def test_pictures_of_unseen_classes_are_told_apart(cls, glyphs):
     det = cls(
         encoder="conv4",
-        n_channels=8,
+        n_channels=16,
         standardize=False,
         augment="rotate",
         n_support=5,
-        n_iter=40,
-        meta_batch_size=4,
+        n_query=12,
+        n_iter=150,
+        meta_batch_size=8,
         random_state=0,
-    ).fit(digits[:7])
-    scores = few_shot_scores(det, digits[7:], n_support=5)
-    assert np.mean(list(scores.values())) > 0.65
+    ).fit(glyphs[:50])
+    scores = few_shot_scores(det, glyphs[50:], n_support=5)
+    assert np.mean(list(scores.values())) > 0.8
 
 
 def test_a_module_of_ones_own_and_the_global_generator_stays(digits):
@@ -121,10 +134,116 @@ def test_shapes_that_do_not_fit_are_named(shape):
         SiameseDetector(encoder="conv4", image_shape=shape, n_iter=2).fit(fleet)
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8)])
+@pytest.mark.parametrize("image_shape", [None, (8, 8), (1, 8, 8)])
+def test_pictures_may_come_as_pictures(shape, image_shape, digits):
+    X, _, task = digits[:4].arrays()
+    pictures, new = X.reshape(-1, *shape), digits[5].X[:20]
+    made = [
+        SiameseDetector(
+            encoder="conv4",
+            n_channels=4,
+            image_shape=image_shape,
+            n_iter=3,
+            random_state=0,
+        ).fit(rows, task=task)
+        for rows in (X, pictures)
+    ]
+    expected = made[0].adapt(new[:5]).decision_function(new)
+    adapted = made[1].adapt(new[:5].reshape(-1, *shape))
+    found = adapted.decision_function(new.reshape(-1, *shape))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_pictures_of_another_shape_are_named(digits):
+    X, _, task = digits[:4].arrays()
+    det = SiameseDetector(encoder="conv4", image_shape=(8, 8), n_iter=2)
+    with pytest.raises(ValueError, match=r"shape \(4, 16\)"):
+        det.fit(X.reshape(-1, 4, 16), task=task)
+
+
 def test_only_square_pictures_are_rotated(digits):
     det = SiameseDetector(augment="rotate", image_shape=(4, 16), n_iter=2)
     with pytest.raises(ValueError, match="square"):
         det.fit(digits[:3])
+
+
+# ------------------------------------------------- all tasks of a meta-batch at once
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        GraphNetworkDetector,
+        MatchingNetworkDetector,
+        MetaPrototypeDetector,
+        MetaSVDDDetector,
+        RelationNetworkDetector,
+        SiameseDetector,
+    ],
+)
+def test_negatives_of_the_whole_meta_batch(cls, glyphs):
+    det = cls(
+        hidden_sizes=(32, 16),
+        standardize=False,
+        negatives="batch",
+        n_support=5,
+        n_iter=60,
+        random_state=0,
+    ).fit(glyphs[:50])
+    scores = few_shot_scores(det, glyphs[50:], n_support=5)
+    assert np.mean(list(scores.values())) > 0.8
+
+
+def test_crossed_separation_equals_a_loop():
+    n_tasks, n_rows = 3, 2
+    g = torch.Generator().manual_seed(0)
+    score = torch.randn(n_tasks, n_tasks * n_rows, generator=g, dtype=torch.float64)
+    s = score.numpy()
+    multi_class, own, other = [], [], []
+    for row in range(n_tasks * n_rows):
+        mine = row // n_rows
+        multi_class.append(np.log(np.exp(s[:, row]).sum()) - s[mine, row])
+        for task in range(n_tasks):
+            sign = -1 if task == mine else 1
+            loss = np.log1p(np.exp(sign * s[task, row]))
+            (own if task == mine else other).append(loss)
+    expected = 0.5 * np.mean(multi_class) + 0.25 * (np.mean(own) + np.mean(other))
+    assert float(crossed_separation(score)) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_meta_batch_scores_each_row_for_each_task():
+    core = MatchingNetworkDetector(
+        standardize=False, negatives="batch", hidden_sizes=(5,)
+    )._core(4)
+    g = torch.Generator().manual_seed(0)
+    params = core.init(g) | {
+        "row_scale": torch.ones(4),
+        "within": torch.ones(4),
+        "between": torch.ones(4),
+    }
+    x = torch.randn(3, 7, 4, generator=g)
+    y = torch.ones(3, 2, dtype=torch.int8)
+    query_y = torch.tensor([[1, 1, 1, -1, -1]] * 3)
+    batch = Batch(x[:, :2], y, x[:, 2:], query_y)
+    state = core.adapt(params, batch.support, y, y != 0)
+    rows = batch.query[:, :3].reshape(1, 9, 4).expand(3, -1, -1)
+    expected = crossed_separation(core.score(params, state, rows))
+    torch.testing.assert_close(core.loss(params, batch), expected)
+
+
+@pytest.mark.parametrize(
+    ("params", "n_tasks", "message"),
+    [
+        ({}, 4, "standardize=False"),
+        ({"standardize": False}, 1, "at least 2"),
+        ({"standardize": False, "meta_batch_size": 1}, 4, "at least 2"),
+    ],
+)
+def test_negatives_of_a_batch_need_rows_that_tasks_share(params, n_tasks, message):
+    det = SiameseDetector(negatives="batch", n_iter=2, **params)
+    with pytest.raises(ValueError, match=message):
+        det.fit(make_fleet(n_tasks=n_tasks, n_features=4))
 
 
 # ---------------------------------------------------------------------- augmentation

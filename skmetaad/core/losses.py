@@ -24,6 +24,22 @@ def separation(score: Tensor, query_y: Tensor) -> Tensor:
     return 0.5 * (logistic + ranking)
 
 
+def crossed_separation(score: Tensor) -> Tensor:
+    """Return the loss that has each row prefer its own task among all of a meta-batch.
+
+    score (B, B * Q) holds each task's scores of all tasks' rows, task after task. The
+    mean of the cross-entropy of a row's own task under a softmax over tasks, and the
+    logistic loss of the scores as log-odds of an inlier, with half of the weight on
+    inliers.
+    """
+    n_tasks, n_rows = score.shape
+    own = torch.arange(n_tasks).repeat_interleave(n_rows // n_tasks)
+    multi_class = torch.nn.functional.cross_entropy(score.t(), own)
+    mine = score[own, torch.arange(n_rows)]
+    others = (softplus(score).sum() - softplus(mine).sum()) / (score.numel() - n_rows)
+    return 0.5 * (multi_class + 0.5 * (softplus(-mine).mean() + others))
+
+
 def with_departures(batch: Batch, generator: torch.Generator) -> Batch:
     """Append synthetic outliers when the query holds inliers only.
 

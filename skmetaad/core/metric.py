@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.encoders import Encoder
-from skmetaad.core.losses import separation
+from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.nets import Params
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
@@ -27,6 +27,7 @@ class Metric(ABC):
     encoder: Encoder
     standardize: bool = True
     strength: float = 10.0
+    crossed: bool = False
 
     def init(self, generator: torch.Generator) -> Params:
         net = self.encoder.init(generator)
@@ -71,9 +72,25 @@ class Metric(ABC):
         """Return scores (T, R) of embedded rows (T, R, e)."""
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
-        """Return the separation of the query's inliers from its outliers."""
+        """Return the separation of the query's inliers from outliers.
+
+        These are the query's own, or if `crossed` the inliers of all other tasks.
+        """
         state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
+        if self.crossed:
+            embedded = self.embed(params, state, inliers(batch))
+            return crossed_separation(self.compare(params, state, to_all(embedded)))
         return separation(self.score(params, state, batch.query), batch.query_y)
+
+
+def inliers(batch: Batch) -> Tensor:
+    """Return the query's inliers (B, Q, d), the first rows of each query."""
+    return batch.query[:, batch.query_y[0] == 1]
+
+
+def to_all(embedded: Tensor) -> Tensor:
+    """Return the rows of all tasks (T, T * R, e), the same for each task."""
+    return embedded.flatten(0, 1).expand(len(embedded), -1, -1)
 
 
 def shots(state: Params, like: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from skmetaad.core.blend import weights
 from skmetaad.core.encoders import Encoder
-from skmetaad.core.losses import separation
+from skmetaad.core.losses import crossed_separation, separation
+from skmetaad.core.metric import FAR, inliers, to_all
 from skmetaad.core.nets import Params, sq_distances
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
 
-FAR = 1e12
 # Smallest distance told apart from zero, in units of a typical one.
 FLOOR = 0.05
 
@@ -30,6 +30,7 @@ class Prototype:
     n_prototypes: int = 1
     standardize: bool = True
     strength: float = 10.0
+    crossed: bool = False
 
     def init(self, generator: torch.Generator) -> Params:
         nets = [self.encoder.init(generator) for _ in range(self.n_networks)]
@@ -142,6 +143,11 @@ class Prototype:
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the separation by the distances of one network's embedding."""
         state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
+        if self.crossed:
+            everyone = to_all(self.embed(params, state, inliers(batch)))
+            away = sq_distances(everyone, state["prototype"]).amin(dim=2)
+            slope = params["head.slope"][0, 1].exp() / self.encoder.width**0.5
+            return crossed_separation(params["head.bias"][0, 0] - slope * away)
         _, near, proto, _ = self.distances(params, state, batch.query)
         slope, bias = params["head.slope"][0].exp(), params["head.bias"][0]
         n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(near.dtype)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.metric import FAR, Metric
+from skmetaad.core.metric import FAR, Metric, inliers, to_all
 from skmetaad.core.nets import Params, sq_distances
 from skmetaad.core.train import Batch
 
@@ -47,10 +47,16 @@ class Siamese(Metric):
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the contrastive or the triplet loss of support-query pairs."""
         state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
-        d = self.distances(params, state, self.embed(params, state, batch.query))
+        if self.crossed:
+            embedded = to_all(self.embed(params, state, inliers(batch)))
+            own = torch.eye(len(embedded), dtype=torch.bool)
+            own = own.repeat_interleave(embedded.shape[1] // len(own), dim=1)
+        else:
+            embedded = self.embed(params, state, batch.query)
+            own = batch.query_y == 1
+        d = self.distances(params, state, embedded)
         anchor = state["inlier"].unsqueeze(1)
-        alike = anchor & (batch.query_y == 1).unsqueeze(2)
-        apart = anchor & (batch.query_y == -1).unsqueeze(2)
+        alike, apart = anchor & own.unsqueeze(2), anchor & ~own.unsqueeze(2)
         if self.objective == "contrastive":
             short = (self.margin - d).clamp_min(0.0).square()
             return 0.5 * (_mean(d.square(), alike) + _mean(short, apart))

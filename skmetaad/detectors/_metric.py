@@ -21,6 +21,9 @@ class MetricDetector(TorchMetaDetector):
         "image_shape": [tuple, list, None],
         "n_channels": [Interval(Integral, 1, None, closed="left")],
         "standardize": ["boolean"],
+        "negatives": [
+            StrOptions({"auto", "labels", "other_tasks", "synthetic", "batch"})
+        ],
         "augment": [StrOptions({"rotate", "noise"}), None],
     }
 
@@ -72,6 +75,29 @@ class MetricDetector(TorchMetaDetector):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+
+    def _meta_fit(self, X, y, code, rng):
+        if self.negatives == "batch":
+            if self.standardize:
+                raise ValueError(
+                    "negatives='batch' with standardize=True: expected "
+                    "standardize=False, since a row of one task would have to be "
+                    "scaled anew for each other task."
+                )
+            if self.meta_batch_size < 2 or code.max() < 1:
+                raise ValueError(
+                    f"negatives='batch' with {code.max() + 1} task(s) and "
+                    f"meta_batch_size={self.meta_batch_size}: expected at least 2 of "
+                    "each."
+                )
+        return super()._meta_fit(X, y, code, rng)
+
+    def _drawn_negatives(self):
+        return "other_tasks" if self.negatives == "batch" else self.negatives
+
+    def _n_episodes(self, n, tasks):
+        # Drawn twice, a task would be its own negative.
+        return min(n, len(tasks)) if self.negatives == "batch" else n
 
     def _encoder(self, n_features):
         if self.encoder == "dense":

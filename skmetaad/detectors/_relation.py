@@ -48,10 +48,12 @@ class RelationNetworkDetector(MetricDetector):
         largest number; one is drawn per meta-batch.
     n_query : int, default=32
         Query rows per episode of meta-training, half of them outliers.
-    negatives : {"auto", "labels", "other_tasks", "synthetic"}, default="auto"
+    negatives : {"auto", "labels", "other_tasks", "synthetic", "batch"}, default="auto"
         Where the query's outliers come from: labelled rows (-1), rows of other tasks,
         or synthetic departures from the inliers. "auto" takes the first of these that
-        the data has.
+        the data has. "batch": every episode's outliers are the inliers of all others
+        of the meta-batch, each embedded once, and a softmax over tasks joins the loss;
+        needs `standardize=False`. It suits many classes of pictures.
     chronological : bool, default=False
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's
@@ -186,5 +188,6 @@ class RelationNetworkDetector(MetricDetector):
         return Relation(
             self._encoder(n_features),
             standardize=self.standardize,
+            crossed=self.negatives == "batch",
             relation_sizes=self._checked_sizes("relation_sizes"),
         )

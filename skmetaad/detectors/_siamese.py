@@ -59,10 +59,12 @@ class SiameseDetector(MetricDetector):
         largest number; one is drawn per meta-batch.
     n_query : int, default=32
         Query rows per episode of meta-training, half of them outliers.
-    negatives : {"auto", "labels", "other_tasks", "synthetic"}, default="auto"
+    negatives : {"auto", "labels", "other_tasks", "synthetic", "batch"}, default="auto"
         Where the query's outliers come from: labelled rows (-1), rows of other tasks,
         or synthetic departures from the inliers. "auto" takes the first of these that
-        the data has.
+        the data has. "batch": every episode's outliers are the inliers of all others
+        of the meta-batch, each embedded once, and a softmax over tasks joins the loss;
+        needs `standardize=False`. It suits many classes of pictures.
     chronological : bool, default=False
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's
@@ -208,6 +210,7 @@ class SiameseDetector(MetricDetector):
         return Siamese(
             self._encoder(n_features),
             standardize=self.standardize,
+            crossed=self.negatives == "batch",
             objective=self.objective,
             margin=self.margin,
             aggregation=self.aggregation,

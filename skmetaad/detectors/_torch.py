@@ -72,6 +72,14 @@ class TorchMetaDetector(BaseMetaDetector):
 
     # ------------------------------------------------------ what a subclass may change
 
+    def _drawn_negatives(self):
+        """Return where the sampler takes the outliers of queries from."""
+        return self.negatives
+
+    def _n_episodes(self, n, tasks):
+        """Return how many episodes of the tasks to draw, when n are asked for."""
+        return n
+
     def _parts(self, tasks, rng):
         """Return the task codes that each batch of a meta-iteration is drawn from."""
         return [tasks]
@@ -109,7 +117,7 @@ class TorchMetaDetector(BaseMetaDetector):
             rng,
             n_support=self._checked_n_support(),
             n_query=self.n_query,
-            negatives=self.negatives,
+            negatives=self._drawn_negatives(),
             chronological=self.chronological,
         )
         train, held_out = self._split_tasks(draw.sampler.usable, rng)
@@ -135,6 +143,7 @@ class TorchMetaDetector(BaseMetaDetector):
         validate = None
         if held_out is not None:
             n = max(64, self.meta_batch_size)
+            n = self._n_episodes(n, held_out)
             held_out_batches = [draw(n, held_out) for _ in parts]
 
             def validate(params):
@@ -150,13 +159,14 @@ class TorchMetaDetector(BaseMetaDetector):
             return step.call_on_fit_task_end(estimator=self)
 
         changes = generator(rng)
+        n_episodes = [self._n_episodes(self.meta_batch_size, part) for part in parts]
         try:
             trained = meta_train(
                 core.init(generator(rng)),
                 loss_of,
                 lambda: [
-                    self._augmented(draw(self.meta_batch_size, part), changes)
-                    for part in parts
+                    self._augmented(draw(n, part), changes)
+                    for n, part in zip(n_episodes, parts, strict=True)
                 ],
                 n_iter=self.n_iter,
                 learning_rate=self.learning_rate,
