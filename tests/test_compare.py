@@ -107,6 +107,24 @@ def test_support_and_query_are_apart_and_nested_over_k():
             assert not set(support) == set(task.draw(10, 1, 2000)[0])
 
 
+def test_labelled_outliers_leave_the_query_and_one_at_least():
+    rows = np.arange(40)
+    task = HeldOut("a", rows[:20], rows[20:32], rows[32:])
+    for asked, got in ((0, 0), (3, 3), (50, 7)):
+        support, query, y = task.draw(5, 0, 2000, asked)
+        assert np.isin(support, task.outliers).tolist() == [False] * 5 + [True] * got
+        assert (y == -1).sum() == 8 - got
+        assert not set(support) & set(query)
+
+
+def test_our_detectors_learn_from_labelled_outliers(tmp_path, capsys):
+    folder = save_split(tmp_path / "fleet")
+    assert compare("--tasks", folder, "--shots", "5", "--outliers", "2") == 0
+    out = capsys.readouterr().out
+    assert "2 labelled outlier(s) beside the K rows" in out
+    assert "MetaPrototypeDetector" in out
+
+
 def test_max_query_keeps_outliers_up_to_half():
     rows = np.arange(100)
     few = HeldOut("a", rows[:10], rows[10:90], rows[90:])

@@ -18,7 +18,7 @@ from skmetaad._compare._methods import column_scale, pyod_scores, select
 from skmetaad._compare._progress import Progress
 from skmetaad._compare._report import table
 from skmetaad._compare._run import Record, run
-from skmetaad._compare._summary import interval, summarize
+from skmetaad._compare._summary import interval, mean_ranks, summarize
 
 # ------------------------------------------------------------------------------ pieces
 
@@ -64,6 +64,18 @@ def test_wins_are_counted_over_tasks_after_averaging_seeds():
     assert (summary.wins, summary.ties, summary.losses) == (1, 1, 1)
     assert summary.mean == pytest.approx(0.5)
     assert summary.low <= summary.mean <= summary.high
+
+
+def test_ranks_are_means_over_tasks_and_ties_share_theirs():
+    values = {
+        "a": {"x": 0.9, "y": 0.5},
+        "b": {"x": 0.8, "y": 0.5},
+        "c": {"x": 0.1, "y": 0.7},
+        "d": {"x": 1.0},
+    }
+    ranks = mean_ranks(values)
+    assert np.isnan(ranks.pop("d"))
+    assert ranks == {"a": 1.75, "b": 2.25, "c": 2.0}
 
 
 def test_the_interval_covers_the_mean_and_needs_two_tasks():

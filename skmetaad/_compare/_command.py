@@ -59,6 +59,14 @@ def add_parser(commands):
         help="numbers of support rows (default: 1,5,10,50)",
     )
     add(
+        "--outliers",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="labelled outliers beside the K support rows; PyOD's detectors take no "
+        "labels and are fitted without them (default: 0)",
+    )
+    add(
         "--seeds",
         type=_positive,
         default=3,
@@ -129,7 +137,7 @@ def compare(options):
     check_writable("--csv", options.csv)
     check_plot(options.plot)
     methods = select(options.detectors, options.settings)
-    collection = _collection(options)
+    collection = _collection(options).with_outliers(options.outliers)
     seeds = range(options.seed, options.seed + options.seeds)
     shots = _usable(options.shots, collection, seeds, options.max_query)
     overlap = audit(collection, shots, seeds, options.max_query)

@@ -38,15 +38,19 @@ class HeldOut:
             return len(self.pool) if len(self.inliers) else 0
         return max(len(self.pool) - 1, 0)
 
-    def draw(self, n_support, seed, max_query):
+    def draw(self, n_support, seed, max_query, n_outliers=0):
         """Return support rows, query rows and the query's labels (+1, -1).
 
-        For one seed, the support rows of a small K are among those of a larger one.
+        For one seed, the support rows of a small K are among those of a larger one. At
+        most `n_outliers` labelled outliers follow the support's inliers; one at least
+        is left to the query.
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
         pool, inliers = rng.permutation(self.pool), rng.permutation(self.inliers)
         outliers = rng.permutation(self.outliers)
-        support = pool[:n_support]
+        n_outliers = min(n_outliers, len(outliers) - 1)
+        support = np.concatenate([pool[:n_support], outliers[:n_outliers]])
+        outliers = outliers[n_outliers:]
         if self.shared:
             inliers = np.concatenate([inliers, pool[n_support:]])
         if self.start is not None:
@@ -77,6 +81,7 @@ class Fold:
     """Training tasks, and the held-out tasks that go with them.
 
     `in_order`: the support comes before the query in time, in training tasks too.
+    `n_outliers`: labelled outliers in the support.
     """
 
     name: str
@@ -84,6 +89,7 @@ class Fold:
     X: np.ndarray
     held_out: tuple
     in_order: bool = False
+    n_outliers: int = 0
 
     def drawn(self, n_support, seed, max_query):
         """Yield (task, support, query, y) for every task that K rows can be had from.
@@ -93,7 +99,7 @@ class Fold:
         for task in self.held_out:
             if n_support > task.max_support:
                 continue
-            support, query, y = task.draw(n_support, seed, max_query)
+            support, query, y = task.draw(n_support, seed, max_query, self.n_outliers)
             if len(np.unique(y)) == 2:
                 yield task, support, query, y
 
@@ -105,6 +111,17 @@ class Collection:
     name: str
     folds: tuple
     notes: list = field(default_factory=list)
+
+    def with_outliers(self, n_outliers):
+        """Return the collection with labelled outliers in each support."""
+        if not n_outliers:
+            return self
+        folds = tuple(replace(fold, n_outliers=n_outliers) for fold in self.folds)
+        note = (
+            f"supports hold {n_outliers} labelled outlier(s) beside the K rows, fewer "
+            "where a task has no more; PyOD's detectors are fitted on the K rows."
+        )
+        return replace(self, folds=folds, notes=[*self.notes, note])
 
     @property
     def held_out(self):

@@ -32,8 +32,8 @@ def report(collection, methods, shots, seeds, records, failures, audit, max_quer
         "",
         f"{MARK} k-NN, the bar to clear. Intervals: 95 %, bootstrap over "
         "tasks (each the mean over seeds).",
-        "W-T-L: tasks won, tied and lost against k-NN. AP: average precision, "
-        "outliers positive.",
+        "rank: mean rank over tasks, 1 = best. W-T-L: tasks won, tied and lost against "
+        "k-NN. AP: average precision, outliers positive.",
     ]
     return lines + notes.lines()
 
@@ -63,7 +63,7 @@ def _head(collection, shots, seeds, records, max_query):
 def _at(k, methods, summaries, failures, notes):
     header = [f"K = {k}"]
     for metric in METRICS.values():
-        header += [metric, "95 %", "W-T-L"]
+        header += [metric, "95 %", "rank", "W-T-L"]
     order = sorted(
         methods,
         key=lambda m: (
@@ -87,12 +87,13 @@ def _at(k, methods, summaries, failures, notes):
 
 def _cells(summary, name):
     if summary is None:
-        return ["-", "-", "-"]
+        return ["-", "-", "-", "-"]
     interval = f"{summary.low:.3f}-{summary.high:.3f}"
     record = f"{summary.wins}-{summary.ties}-{summary.losses}"
     return [
         f"{summary.mean:.3f}",
         interval if summary.n_tasks > 1 else "-",
+        f"{summary.rank:.1f}" if np.isfinite(summary.rank) else "-",
         "" if name == KNN else record,
     ]
 

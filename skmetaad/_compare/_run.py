@@ -114,10 +114,13 @@ def _adapted(detector, X, drawn, k, fit_seconds):
     """Adapt to all tasks in one call, and score all queries in another."""
     ids = np.array([task.id for task, *_ in drawn])
     support = np.concatenate([support for _, support, _, _ in drawn])
+    n_support = [len(support) for _, support, _, _ in drawn]
+    labels = np.concatenate([np.repeat([1, -1], [k, n - k]) for n in n_support])
+    labels = labels if (labels == -1).any() else None
     query = np.concatenate([query for _, _, query, _ in drawn])
     sizes = [len(query) for _, _, query, _ in drawn]
     start = time.perf_counter()
-    adapted = detector.adapt(X[support], task=np.repeat(ids, k))
+    adapted = detector.adapt(X[support], labels, task=np.repeat(ids, n_support))
     middle = time.perf_counter()
     normal = adapted.score_samples(X[query], task=np.repeat(ids, sizes))
     end = time.perf_counter()
@@ -144,7 +147,8 @@ def _run_pyod(fold, method, seed, shots, max_query):
             continue
         for task, support, query, y in fold.drawn(k, seed, max_query):
             try:
-                scores, *seconds = pyod_scores(name, X[support], X[query], seed)
+                rows_in = X[support[:k]]
+                scores, *seconds = pyod_scores(name, rows_in, X[query], seed)
                 values = _metrics(y, scores)
             except Exception as error:
                 failures.append(Failure(method.name, k, str(error), task.id))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from skmetaad._compare._methods import KNN
 
@@ -20,6 +21,7 @@ class Summary:
     wins: int
     ties: int
     losses: int
+    rank: float
 
 
 def per_task(records, metric):
@@ -37,13 +39,31 @@ def per_task(records, metric):
 def summarize(records, metric, seed=0):
     """Return {(method, K): Summary}."""
     values = per_task(records, metric)
+    ranks = {}
+    for shots in {k for _, k in values}:
+        ranks |= mean_ranks({key: v for key, v in values.items() if key[1] == shots})
     return {
-        (method, k): _summary(tasks, values.get((KNN, k), {}), seed)
+        (method, k): _summary(tasks, values.get((KNN, k), {}), ranks[method, k], seed)
         for (method, k), tasks in values.items()
     }
 
 
-def _summary(tasks, knn, seed):
+def mean_ranks(values):
+    """Return {key: mean rank over tasks}, 1 = best; NaN where a task is missing.
+
+    values: {key: {task: metric}}. Ties share their mean rank.
+    """
+    everywhere = set().union(*values.values())
+    full = [key for key, tasks in values.items() if len(tasks) == len(everywhere)]
+    ranks = dict.fromkeys(values, np.nan)
+    if full:
+        scores = np.array([[values[key][t] for t in everywhere] for key in full])
+        means = rankdata(-scores.round(9), axis=0).mean(axis=1)
+        ranks |= dict(zip(full, means.tolist(), strict=True))
+    return ranks
+
+
+def _summary(tasks, knn, rank, seed):
     x = np.array(list(tasks.values()))
     low, high = interval(x, seed)
     common = [task for task in tasks if task in knn]
@@ -57,6 +77,7 @@ def _summary(tasks, knn, seed):
         wins=int(((gain > 0) & ~tie).sum()),
         ties=int(tie.sum()),
         losses=int(((gain < 0) & ~tie).sum()),
+        rank=rank,
     )
 
 
