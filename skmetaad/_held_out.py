@@ -38,14 +38,19 @@ def _packed(chosen):
     return columns, np.arange(columns.shape[1]) < n[:, None]
 
 
-def learned_offsets(detector, rows, rng):
-    """Return how offsets follow from own quantiles on the tasks of `fit`, by shots."""
+def learned_offsets(detector, rows, rng, tasks=None):
+    """Return how offsets follow from own quantiles, by shots.
+
+    Learned on the given task codes of the rows; None: on all.
+    """
+    n_tasks = rows.n_tasks if tasks is None else len(tasks)
+    n_episodes = int(np.clip(n_tasks, *detector._n_prior_episodes))
     sizes = np.bincount(rows.code if rows.y is None else rows.code[rows.y != -1])
     shots = [k for k in SHOTS if k < np.median(sizes)] or [1]
     found = []
     for n_support in shots:
         sampler = EpisodeSampler(rows.y, rows.code, n_support=n_support, n_query=64)
-        drawn = sampler.draw(detector._n_prior_tasks, rng)
+        drawn = sampler.draw(n_episodes, rng, tasks=tasks)
         X, y, mask = padded(rows, drawn.support)
         state = detector._adapt(X, y, mask)
         own = own_quantile(

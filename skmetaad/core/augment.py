@@ -2,10 +2,20 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from skmetaad.core.train import Batch
 
 NOISE, DROPOUT = 0.1, 0.1
+# Largest turn (radians), change of scale, shear, and shift (share of half a side).
+TURN, SCALE, SHEAR, SHIFT = 0.2, 0.12, 0.15, 0.12
+
+
+def in_units(batch: Batch, scale: Tensor, shift: Tensor) -> Batch:
+    """Return the batch with all rows times scale, plus shift."""
+    return batch._replace(
+        support=batch.support * scale + shift, query=batch.query * scale + shift
+    )
 
 
 def rotate(
@@ -20,6 +30,29 @@ def rotate(
         return torch.stack(by)[turns, torch.arange(len(x))]
 
     return batch._replace(support=turned(batch.support), query=turned(batch.query))
+
+
+def distort(
+    batch: Batch, image_shape: tuple[int, int, int], generator: torch.Generator
+) -> Batch:
+    """Distort each picture by a small random affine map of its own."""
+
+    def distorted(x: Tensor) -> Tensor:
+        pictures = x.reshape(-1, *image_shape)
+        u = 2 * torch.rand(6, len(pictures), generator=generator) - 1
+        turn, wide, high = TURN * u[0], 1 + SCALE * u[1], 1 + SCALE * u[2]
+        rows = [wide * turn.cos(), SHEAR * u[3] - turn.sin(), SHIFT * u[4]]
+        rows += [turn.sin(), high * turn.cos(), SHIFT * u[5]]
+        maps = torch.stack(rows, dim=1).reshape(-1, 2, 3).to(x.dtype)
+        grid = F.affine_grid(maps, pictures.shape, align_corners=False)
+        found = F.grid_sample(
+            pictures, grid, padding_mode="border", align_corners=False
+        )
+        return found.reshape(x.shape)
+
+    return batch._replace(
+        support=distorted(batch.support), query=distorted(batch.query)
+    )
 
 
 def add_noise(batch: Batch, generator: torch.Generator) -> Batch:

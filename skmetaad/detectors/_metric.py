@@ -4,7 +4,7 @@ from math import isqrt, prod
 from numbers import Integral
 
 from skmetaad._compat import Interval, StrOptions
-from skmetaad.core.augment import add_noise, rotate
+from skmetaad.core.augment import add_noise, distort, in_units, rotate
 from skmetaad.core.encoders import Conv4, Dense, Module
 from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._torch import TorchMetaDetector
@@ -24,7 +24,7 @@ class MetricDetector(TorchMetaDetector):
         "negatives": [
             StrOptions({"auto", "labels", "other_tasks", "synthetic", "batch"})
         ],
-        "augment": [StrOptions({"rotate", "noise"}), None],
+        "augment": [StrOptions({"rotate", "distort", "noise"}), None],
     }
 
     def __init__(
@@ -125,15 +125,20 @@ class MetricDetector(TorchMetaDetector):
             )
         return shape
 
-    def _augmented(self, batch, generator):
-        if self.augment == "rotate":
-            shape = self._checked_image_shape(batch.support.shape[-1])
-            if shape[1] != shape[2]:
-                raise ValueError(
-                    f"augment='rotate' with image_shape={self.image_shape!r}: expected "
-                    "square pictures."
-                )
-            return rotate(batch, shape, generator)
+    def _augmented(self, batch, generator, center, scale):
         if self.augment == "noise":
             return add_noise(batch, generator)
-        return batch
+        if self.augment is None:
+            return batch
+        shape = self._checked_image_shape(batch.support.shape[-1])
+        if shape[1] != shape[2]:
+            raise ValueError(
+                f"augment={self.augment!r} with image_shape={self.image_shape!r}: "
+                "expected square pictures."
+            )
+        # Scaled rows are no pictures: pixels have a unit each.
+        batch = in_units(batch, scale, center)
+        batch = rotate(batch, shape, generator)
+        if self.augment == "distort":
+            batch = distort(batch, shape, generator)
+        return in_units(batch, 1 / scale, -center / scale)

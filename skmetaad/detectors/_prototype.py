@@ -34,8 +34,10 @@ class MetaPrototypeDetector(MetricDetector):
     on its own share. The blend is kept only where it ranks these held-out tasks at
     least as well as each distance by itself, k-NN on the embedding and on the data
     among them; otherwise the best one is used alone. So the detector does not fall
-    below k-NN on its own embedding by more than the held-out tasks err. With a single
-    task, or `n_networks=1`, nothing is held out and the weights stay equal.
+    below k-NN on its own embedding by more than the held-out tasks err. With
+    `early_stopping=True` the tasks it holds out take that part. With a single task, or
+    `n_networks=1` without early stopping, nothing is held out and the weights stay
+    equal.
 
     A labelled outlier in the support lowers the score of rows nearer to it than to any
     inlier, by a learned weight times the difference of the two log distances: each one
@@ -67,9 +69,10 @@ class MetaPrototypeDetector(MetricDetector):
         Whether the networks see rows scaled by their task's mean and standard
         deviation, both shrunk to the fleet's, rather than in one unit for all features.
         False suits pictures.
-    augment : {None, "rotate", "noise"}, default=None
+    augment : {None, "rotate", "distort", "noise"}, default=None
         Changes to the episodes of meta-training: "rotate" turns all pictures of an
         episode by the same multiple of 90 degrees, which makes new classes of the old;
+        "distort" does so and then turns, scales, shears and shifts each picture a bit;
         "noise" adds noise to features and drops some.
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
@@ -281,16 +284,16 @@ class MetaPrototypeDetector(MetricDetector):
         ]
         return sum(losses) / len(losses)
 
-    def _after(self, core, params, draw, parts, tasks):
+    def _after(self, core, params, draw, unseen):
+        learn = all(map(len, unseen))
         evidence, labels, shots = [], [], []
-        for i, part in enumerate(parts):
-            unseen = np.setdiff1d(tasks, part) if len(parts) > 1 else tasks
+        for i, tasks in enumerate(unseen):
             net = core.network(params, i)
             for n_support, n_outliers in product(BLEND_SHOTS, (0, 3)):
                 sampler = draw.other_sampler(
                     n_support=n_support, n_query=64, n_support_outliers=n_outliers
                 )
-                batch = draw(24, unseen, sampler=sampler)
+                batch = draw(24, tasks if learn else None, sampler=sampler)
                 state = core.adapt(
                     net, batch.support, batch.support_y, batch.support_y != 0
                 )
@@ -298,5 +301,5 @@ class MetaPrototypeDetector(MetricDetector):
                 labels.append(batch.query_y)
                 shots.append(state["inlier"].sum(dim=1).double())
         return fit_blend(
-            torch.cat(evidence), torch.cat(labels), torch.cat(shots), len(parts) > 1
+            torch.cat(evidence), torch.cat(labels), torch.cat(shots), learn
         )

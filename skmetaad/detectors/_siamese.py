@@ -50,9 +50,10 @@ class SiameseDetector(MetricDetector):
         Whether the encoder sees rows scaled by their task's mean and standard
         deviation, both shrunk to the fleet's, rather than in one unit for all features.
         False suits pictures.
-    augment : {None, "rotate", "noise"}, default=None
+    augment : {None, "rotate", "distort", "noise"}, default=None
         Changes to the episodes of meta-training: "rotate" turns all pictures of an
         episode by the same multiple of 90 degrees, which makes new classes of the old;
+        "distort" does so and then turns, scales, shears and shifts each picture a bit;
         "noise" adds noise to features and drops some.
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from skmetaad._compat import Interval, StrOptions
+from skmetaad._held_out import learned_offsets
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core.losses import with_departures
 from skmetaad.core.scaling import fleet_moments
@@ -88,12 +89,18 @@ class TorchMetaDetector(BaseMetaDetector):
         """Return the loss of a meta-iteration; `batches` has one batch per part."""
         return core.loss(params, batches[0])
 
-    def _augmented(self, batch, generator):
-        """Return a batch of meta-training, changed at random."""
+    def _augmented(self, batch, generator, center, scale):
+        """Return a batch of meta-training, changed at random.
+
+        Rows times `scale` plus `center` are what the user gave.
+        """
         return batch
 
-    def _after(self, core, params, draw, parts, tasks):
-        """Return what is learned once the networks are trained, a dict of tensors."""
+    def _after(self, core, params, draw, unseen):
+        """Return what is learned once the networks are trained, a dict of tensors.
+
+        `unseen` has the task codes that each part's network has not seen.
+        """
         return {}
 
     # ---------------------------------------------------------------------------------
@@ -123,7 +130,10 @@ class TorchMetaDetector(BaseMetaDetector):
         train, held_out = self._split_tasks(draw.sampler.usable, rng)
         parts = self._parts(train, rng)
         core = self._core(X.shape[1], len(parts))
-        trained = self._train(core, fixed, draw, parts, held_out, rng)
+        units = to_tensors(
+            {k: meta[k] for k in ("input_center", "input_scale")}, torch.float32
+        ).values()
+        trained = self._train(core, fixed, draw, parts, held_out, rng, units)
         self.history_ = {
             "loss": np.array(trained.loss),
             "validation_loss": np.array(trained.validation_loss),
@@ -131,10 +141,22 @@ class TorchMetaDetector(BaseMetaDetector):
         self.n_iter_ = trained.n_iter
         learned = {**to_tensors(fixed, torch.float32), **trained.params}
         with torch.no_grad():
-            after = self._after(core, learned, draw, parts, train)
+            after = self._after(core, learned, draw, self._unseen(parts, held_out))
+        self._calibration_tasks = held_out
         return meta | to_numpy(trained.params | after)
 
-    def _train(self, core, fixed, draw, parts, held_out, rng):
+    def _unseen(self, parts, held_out):
+        seen = np.unique(np.concatenate(parts))
+        if held_out is not None:
+            return [held_out] * len(parts)
+        return [np.setdiff1d(seen, part) for part in parts]
+
+    def _prior(self, rows, rng):
+        # Tasks held out by `fit` tell more than those the networks have seen.
+        held_out = vars(self).pop("_calibration_tasks", None)
+        return learned_offsets(self, rows, rng, held_out)
+
+    def _train(self, core, fixed, draw, parts, held_out, rng, units):
         constants = to_tensors(fixed, torch.float32)
 
         def loss_of(params, batches):
@@ -165,7 +187,7 @@ class TorchMetaDetector(BaseMetaDetector):
                 core.init(generator(rng)),
                 loss_of,
                 lambda: [
-                    self._augmented(draw(n, part), changes)
+                    self._augmented(draw(n, part), changes, *units)
                     for n, part in zip(n_episodes, parts, strict=True)
                 ],
                 n_iter=self.n_iter,

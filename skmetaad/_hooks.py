@@ -1,0 +1,121 @@
+"""How rows reach a detector's hooks, in blocks of tasks, and the hooks themselves."""
+
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+from skmetaad._held_out import learned_offsets, two_fold_scores
+from skmetaad._ids import lookup
+from skmetaad._rows import check_features, padded, stack_states, thin, unpack
+from skmetaad.episodes import blocks
+from skmetaad.thresholds import own_quantile, task_offsets
+
+
+class Hooks(metaclass=ABCMeta):
+    """What a detector implements, and the private machinery that calls it."""
+
+    # Rows, and numbers in them, handed to a hook at once: few enough to stay in cache.
+    _max_rows = 4096
+    _max_cells = 1_000_000
+    # Episodes whose held-out scores set the prior of the offset: one per task, in this
+    # range.
+    _n_prior_episodes = (64, 256)
+    # Training rows whose scores set the reference's offset; more are sampled.
+    _n_offset_rows = 20_000
+
+    @abstractmethod
+    def _meta_fit(self, X, y, code, rng):
+        """Return what is learned over tasks, as a dict of arrays."""
+
+    @abstractmethod
+    def _adapt(self, X, y, mask):
+        """Adapt to support X (T, K, d), y (T, K), mask (T, K); return dict of (T, ...).
+
+        Arrays may be of length K on axis 1 and are then padded with zeros when joined.
+        Padded rows (mask False) hold zeros and must not count.
+        """
+
+    @abstractmethod
+    def _score(self, state, X):
+        """Return scores (T, R) of rows X (T, R, d), higher = more normal."""
+
+    def _held_out(self, X, y, mask, state):
+        """Return scores (T, K) of support rows, each without its own influence.
+
+        `state` is what `_adapt` made of the support. NaN where there is no score.
+        """
+        return two_fold_scores(self, X, y, mask)
+
+    def _offsets(self, X, y, mask, state):
+        """Return one threshold per task from held-out scores and the fleet's prior."""
+        scores = self._held_out(X, y, mask, state)
+        n_support = (mask & (y != -1)).sum(axis=1)
+        own = own_quantile(scores, self.contamination)
+        return task_offsets(own, n_support, self.offset_prior_)
+
+    def _prior(self, rows, rng):
+        """Return what tasks tell about thresholds."""
+        return learned_offsets(self, rows, rng)
+
+    def _judge(self, rows):
+        """Adapt to the rows' tasks and take up their thresholds."""
+        state, offsets = self._adapt_all(thin(rows, self.max_support))
+        self.task_ids_ = rows.ids
+        self.state_ = state if rows.ids else {}
+        self.task_offsets_ = offsets if rows.ids else offsets[:0]
+        self.reference_ = state if rows.n_tasks == 1 else None
+        self.offset_ = float(offsets[0]) if rows.n_tasks == 1 else offsets
+
+    def _adapt_all(self, rows, *, offsets=True):
+        states, thresholds, order = [], [], []
+        step = self._step(rows.X)
+        for tasks, index in blocks(rows.code, rows.n_tasks, max_rows=step, split=False):
+            X, y, mask = padded(rows, index)
+            states.append(self._adapt(X, y, mask))
+            if offsets:
+                thresholds.append(self._offsets(X, y, mask, states[-1]))
+            order.append(tasks)
+        state = stack_states(states, order)
+        if not offsets:
+            return state, None
+        back = np.argsort(np.concatenate(order))
+        return state, np.concatenate(thresholds)[back]
+
+    def _step(self, X):
+        return max(1, min(self._max_rows, self._max_cells // X.shape[1]))
+
+    def _scores(self, X, task):
+        """Return scores and the thresholds that go with them."""
+        scores, code = self._by_task(X, task, self._score)
+        return scores, self.offset_ if code is None else self.task_offsets_[code]
+
+    def _by_task(self, X, task, function, shape=()):
+        """Apply function(state, X) to each task's rows; return it and the codes."""
+        check_is_fitted(self)
+        X, _, task = unpack(X, None, task)
+        X = check_features(self, X, reset=False)
+        if task is not None:
+            code = lookup(task, len(X), self.task_ids_)
+            return self._in_blocks(X, code, function, shape), code
+        if self.reference_ is None:
+            raise ValueError(
+                f"task=None, but this {type(self).__name__} was adapted to "
+                f"{len(self.task_ids_)} tasks: expected the task id of each row."
+            )
+        return self._in_blocks(X, None, function, shape), None
+
+    def _in_blocks(self, X, code, function, shape=()):
+        result = np.empty((len(X), *shape))
+        step = self._step(X)
+        if code is None:
+            for part in gen_batches(len(X), step):
+                rows = X[part].astype(np.float64, copy=False)
+                result[part] = function(self.reference_, rows[None])[0]
+            return result
+        for tasks, index in blocks(code, len(self.task_ids_), max_rows=step):
+            state = {name: value[tasks] for name, value in self.state_.items()}
+            found = function(state, X[index].astype(np.float64, copy=False))
+            result[index[index >= 0]] = found[index >= 0]
+        return result
