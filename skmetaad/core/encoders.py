@@ -16,6 +16,9 @@ from torch.nn import functional as F
 
 from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp
 
+# Pictures convolved at once: few enough to stay in cache.
+AT_ONCE = 256
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -79,12 +82,17 @@ class Conv4:
         return params
 
     def apply(self, params: Params, x: Tensor) -> Tensor:
-        z = x.reshape(-1, *self.image_shape)
+        # In single precision: convolutions in double take several times as long.
+        single = {name: value.float() for name, value in params.items()}
+        z = x.reshape(-1, *self.image_shape).float()
         nets = [
-            self._one({name: value[i] for name, value in params.items()}, z)
-            for i in range(len(params["bias0"]))
+            torch.cat([self._one(one, part) for part in z.split(AT_ONCE)])
+            for one in (
+                {name: value[i] for name, value in single.items()}
+                for i in range(len(params["bias0"]))
+            )
         ]
-        return torch.stack(nets).reshape(len(nets), *x.shape[:2], -1)
+        return torch.stack(nets).reshape(len(nets), *x.shape[:2], -1).to(x.dtype)
 
     def _one(self, params: Params, z: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation]
