@@ -85,11 +85,10 @@ def load(folder, seed=0, n_held_out=6):
 def decisions(detector, support, query):
     """Return the decision function (T, 20), all tasks adapted in one call."""
     n, k, width = support.shape
-    adapted = detector.adapt(
-        support.reshape(-1, width), task=np.repeat(np.arange(n), k)
-    )
-    ids = np.repeat(np.arange(n), query.shape[1])
-    return adapted.decision_function(query.reshape(-1, width), task=ids).reshape(n, -1)
+    ids = np.arange(n)
+    adapted = detector.adapt(support.reshape(-1, width), task=np.repeat(ids, k))
+    rows, task = query.reshape(-1, width), np.repeat(ids, query.shape[1])
+    return adapted.decision_function(rows, task=task).reshape(n, -1)
 
 
 def measures(decision):
@@ -116,8 +115,9 @@ def pyod_decisions(name, support, queries):
             return [model.threshold_ - model.decision_function(q) for q in query]
 
     run = joblib.Parallel(n_jobs=-1)
-    found = run(joblib.delayed(one)(*rows) for rows in zip(support, *queries))
-    return [np.array(part) for part in zip(*found)]
+    sets = zip(support, *queries, strict=True)
+    found = run(joblib.delayed(one)(*rows) for rows in sets)
+    return [np.array(part) for part in zip(*found, strict=True)]
 
 
 def line(name, values):
@@ -145,9 +145,8 @@ def chosen_level(detector, part, tasks, k, n_tasks):
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--data", default=os.environ.get("SKMETAAD_DATA", ".") + "/omniglot"
-    )
+    folder = Path(os.environ.get("SKMETAAD_DATA", ".")) / "omniglot"
+    parser.add_argument("--data", default=folder, help="holds background.npz, test.npz")
     parser.add_argument("--detector", default="MetaPrototypeDetector")
     parser.add_argument("--n-iter", type=int, default=10_000)
     parser.add_argument("--n-channels", type=int, default=64)

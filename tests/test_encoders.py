@@ -15,7 +15,7 @@ from skmetaad import (
     TaskCollection,
     few_shot_scores,
 )
-from skmetaad.core.augment import add_noise, rotate
+from skmetaad.core.augment import add_noise, distort, rotate
 from skmetaad.core.encoders import Conv4, Dense, Module
 from skmetaad.core.losses import crossed_separation
 from skmetaad.core.train import Batch
@@ -274,6 +274,32 @@ def test_an_episode_is_rotated_as_a_whole():
         torch.testing.assert_close(query.flip(0), after)
         seen.add(matches[0])
     assert seen == {0, 1, 2, 3}
+
+
+def test_each_picture_is_distorted_a_bit_and_by_itself():
+    ink = torch.zeros(30, 5, 1, 20, 20)
+    ink[..., 7:13, 7:13] = 1.0
+    y = torch.ones(30, 5).int()
+    batch = Batch(ink.flatten(2), y, ink.flatten(2), y)
+    found = distort(batch, (1, 20, 20), torch.Generator().manual_seed(0))
+    pictures = found.support.reshape(150, 400)
+    assert len(torch.unique(pictures, dim=0)) == 150
+    assert not torch.equal(found.support, found.query)
+    # Still a square about as large, and still near the middle.
+    assert ((pictures.sum(1) > 20) & (pictures.sum(1) < 55)).all()
+    place = torch.arange(20.0).expand(20, 20).flatten()
+    middle = (pictures * place).sum(1) / pictures.sum(1)
+    assert (middle - 9.5).abs().max() < 3
+
+
+def test_pictures_are_turned_as_they_came_and_not_as_scaled():
+    det = SiameseDetector(augment="rotate")
+    batch = batch_of()
+    scale, center = torch.arange(1.0, 10.0), torch.arange(9.0)
+    found = det._augmented(batch, torch.Generator().manual_seed(1), center, scale)
+    raw = batch._replace(support=batch.support * scale + center)
+    expected = rotate(raw, (1, 3, 3), torch.Generator().manual_seed(1))
+    torch.testing.assert_close(found.support * scale + center, expected.support)
 
 
 def test_noise_drops_the_same_features_from_support_and_query():

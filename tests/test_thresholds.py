@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmetaad import MAMLAutoencoderDetector, MetaPrototypeDetector
-from skmetaad._held_out import two_fold_scores
+from skmetaad import (
+    MAMLAutoencoderDetector,
+    MetaPrototypeDetector,
+    support_query_split,
+)
+from skmetaad._held_out import learned_offsets, two_fold_scores
 from skmetaad.datasets import make_fleet
 from skmetaad.thresholds import fleet_offsets, own_quantile, task_offsets
 
@@ -115,3 +119,39 @@ def test_false_alarms_on_new_machines_are_near_the_share_asked_for(cls, n_suppor
         new = det.adapt(normal[:n_support])
         rates.append((new.predict(normal[n_support:]) == -1).mean())
     assert 0.05 < np.mean(rates) < 0.2
+
+
+def test_calibrating_on_other_tasks_mends_thresholds_set_by_seen_ones():
+    """Networks that have learned few tasks by heart score these too well."""
+    fleet = make_fleet(n_tasks=60, random_state=0)
+    det = MetaPrototypeDetector(
+        hidden_sizes=(256, 64), n_networks=1, learning_rate=1e-2, random_state=0
+    ).fit(fleet[:5])
+    before = det.offset_prior_
+    calibrated = det.calibrate(fleet[5:35])
+    assert det.offset_prior_ is before
+    support, query = support_query_split(fleet[35:], n_support=5, random_state=0)
+    X, y, task = query.arrays()
+
+    def error(detector):
+        flagged = detector.adapt(support).predict(X, task=task)[y == 1] == -1
+        return abs(flagged.mean() - 0.1)
+
+    assert error(calibrated) < 0.05
+    assert error(calibrated) <= error(det)
+
+
+def test_tasks_held_out_by_fit_set_the_thresholds(monkeypatch):
+    seen = []
+
+    def spy(detector, rows, rng, tasks=None):
+        seen.append(tasks)
+        return learned_offsets(detector, rows, rng, tasks)
+
+    monkeypatch.setattr("skmetaad.detectors._torch.learned_offsets", spy)
+    fleet = make_fleet(n_tasks=10, random_state=0)
+    det = MetaPrototypeDetector(n_iter=5, early_stopping=True, random_state=0)
+    det.fit(fleet)
+    det.calibrate(fleet)
+    assert [None if tasks is None else len(tasks) for tasks in seen] == [2, None]
+    assert not any(name.startswith("_calib") for name in vars(det))
