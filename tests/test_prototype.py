@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from skmetaad import MetaPrototypeDetector
 from skmetaad.core.blend import PARTS, fit_blend, weights
 from skmetaad.core.encoders import Dense
-from skmetaad.core.prototype import FLOOR, Prototype, k_means
+from skmetaad.core.prototype import FLOOR, Prototype, k_means, row_unit
 from skmetaad.datasets import make_fleet
 
 WIDTH, STRENGTH = 4, 10.0
@@ -104,6 +104,28 @@ def test_absent_rows_change_nothing():
     mask = torch.cat([mask, torch.zeros(3, 2).bool()], dim=1)
     got = core.score(params, core.adapt(params, padded, y, mask), query)
     np.testing.assert_allclose(got, want, rtol=1e-9)
+
+
+def test_several_neighbours_are_averaged_and_outvote_one_odd_row():
+    core, params = made(n_neighbors=3)
+    support, query = map(torch.tensor, tasks_of())
+    state = core.adapt(
+        params,
+        support,
+        torch.tensor([[1, 1, 1, 1, -1]] * 3),
+        torch.tensor([[True] * 5, [True, True, False, False, True], [True] * 5]),
+    )
+    rows, near, _, odd = core.distances(params, state, query)
+    embedded = core.embed(params, state, query)
+    for t, kept in ((0, 4), (1, 2)):
+        for found, a, b in (
+            (near, embedded, state["support"]),
+            (rows, query * row_unit(params), state["rows"]),
+        ):
+            d = torch.cdist(a[t], b[t, :kept]).square().sort(dim=1).values[:, :3]
+            np.testing.assert_allclose(found[t], d.mean(dim=1), rtol=1e-6)
+        alone = torch.cdist(embedded[t], state["support"][t, 4:]).square()[:, 0]
+        np.testing.assert_allclose(odd[t], alone, rtol=1e-6)
 
 
 def test_held_out_scores_are_leave_one_out_scores():

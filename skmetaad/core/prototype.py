@@ -28,6 +28,7 @@ class Prototype:
     encoder: Encoder
     n_networks: int = 1
     n_prototypes: int = 1
+    n_neighbors: int = 1
     standardize: bool = True
     strength: float = 10.0
     crossed: bool = False
@@ -78,15 +79,16 @@ class Prototype:
     def distances(self, params: Params, state: Params, query: Tensor) -> list[Tensor]:
         """Return four squared distances (T, R).
 
-        To the nearest support row, to the nearest one in the embedding, to the nearest
-        prototype, and to the nearest embedded outlier (huge where there is none).
+        To the nearest support rows, to the nearest ones in the embedding, to the
+        nearest prototype, and to the nearest embedded outlier (huge where there is
+        none).
         """
         rows = sq_distances(query * row_unit(params), state["rows"])
         embedded = self.embed(params, state, query)
         d = sq_distances(embedded, state["support"])
         return [
-            nearest(rows, state["inlier"]),
-            nearest(d, state["inlier"]),
+            nearest(rows, state["inlier"], self.n_neighbors),
+            nearest(d, state["inlier"], self.n_neighbors),
             sq_distances(embedded, state["prototype"]).amin(dim=2),
             nearest(d, state["outlier"]),
         ]
@@ -128,15 +130,16 @@ class Prototype:
         own = torch.eye(inlier.shape[1], dtype=torch.bool)
         others = inlier.unsqueeze(1) & ~own
         rows, embedded = centered(state["rows"]), state["support"]
-        d = torch.cdist(embedded, embedded)
+        d = torch.cdist(embedded, embedded).square()
         proto = torch.cdist(embedded, state["prototype"]).amin(dim=2)
         found = [
-            torch.cdist(rows, rows).masked_fill(~others, FAR).amin(dim=2),
-            d.masked_fill(~others, FAR).amin(dim=2),
-            proto * (n / (n - 1).clamp_min(1)),  # the mean without the row is farther
+            nearest(torch.cdist(rows, rows).square(), others, self.n_neighbors),
+            nearest(d, others, self.n_neighbors),
+            # The mean without the row is farther.
+            (proto * (n / (n - 1).clamp_min(1))).square(),
             nearest(d, state["outlier"]),
         ]
-        evidence = self._evidence([value.square() for value in found])
+        evidence = self._evidence(found)
         score = self._log_odds(params, evidence, (n.squeeze(1) - 1).clamp_min(1))
         return score.masked_fill(~inlier | (n < 2), float("nan"))
 
@@ -169,9 +172,19 @@ def root(x: Tensor) -> Tensor:
     return (x + 1e-12).sqrt()
 
 
-def nearest(d: Tensor, mask: Tensor) -> Tensor:
-    """Return the smallest squared distance (T, R) among the support rows in mask."""
-    return d.masked_fill(~mask.unsqueeze(1), FAR).amin(dim=2)
+def nearest(d: Tensor, mask: Tensor, n_neighbors: int = 1) -> Tensor:
+    """Return the mean of the smallest squared distances d (T, R, K) in mask, (T, R).
+
+    mask is (T, K), or (T, R, K); fewer neighbours are counted where it has fewer.
+    """
+    mask = mask if mask.dim() == 3 else mask.unsqueeze(1)
+    d = d.masked_fill(~mask, FAR)
+    if n_neighbors == 1 or d.shape[2] == 1:
+        return d.amin(dim=2)
+    small = d.topk(min(n_neighbors, d.shape[2]), dim=2, largest=False).values
+    k = mask.sum(dim=2, keepdim=True).clamp(1, small.shape[2])
+    counted = torch.arange(small.shape[2]) < k
+    return (small * counted).sum(dim=2) / k.squeeze(2)
 
 
 def k_means(x: Tensor, weight: Tensor, k: int, n_steps: int = 5) -> Tensor:

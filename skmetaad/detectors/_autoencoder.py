@@ -61,6 +61,10 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's
         inliers and the query from the second, so that drift is part of the training.
+    contamination_in_support : float, default=0.0
+        Share of the support rows of meta-training's episodes that are outliers not
+        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
+        nobody has looked through.
     n_iter : int, default=500
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
@@ -158,6 +162,7 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         n_query=32,
         negatives="auto",
         chronological=False,
+        contamination_in_support=0.0,
         n_iter=500,
         meta_batch_size=16,
         learning_rate=3e-3,
@@ -185,6 +190,7 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         self.n_query = n_query
         self.negatives = negatives
         self.chronological = chronological
+        self.contamination_in_support = contamination_in_support
         self.n_iter = n_iter
         self.meta_batch_size = meta_batch_size
         self.learning_rate = learning_rate

@@ -62,6 +62,10 @@ class MatchingNetworkDetector(MetricDetector):
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's
         inliers and the query from the second.
+    contamination_in_support : float, default=0.0
+        Share of the support rows of meta-training's episodes that are outliers not
+        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
+        nobody has looked through.
     n_iter : int, default=300
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
@@ -152,6 +156,7 @@ class MatchingNetworkDetector(MetricDetector):
         n_query=32,
         negatives="auto",
         chronological=False,
+        contamination_in_support=0.0,
         n_iter=300,
         meta_batch_size=16,
         learning_rate=3e-3,
@@ -175,6 +180,7 @@ class MatchingNetworkDetector(MetricDetector):
             n_query=n_query,
             negatives=negatives,
             chronological=chronological,
+            contamination_in_support=contamination_in_support,
             n_iter=n_iter,
             meta_batch_size=meta_batch_size,
             learning_rate=learning_rate,

@@ -41,6 +41,7 @@ class MetricDetector(TorchMetaDetector):
         n_query,
         negatives,
         chronological,
+        contamination_in_support,
         n_iter,
         meta_batch_size,
         learning_rate,
@@ -68,6 +69,7 @@ class MetricDetector(TorchMetaDetector):
         self.n_query = n_query
         self.negatives = negatives
         self.chronological = chronological
+        self.contamination_in_support = contamination_in_support
         self.n_iter = n_iter
         self.meta_batch_size = meta_batch_size
         self.learning_rate = learning_rate

@@ -62,6 +62,10 @@ class MetaPrototypeDetector(MetricDetector):
     n_prototypes : int, default=1
         Prototypes per task: cluster means of the embedded support inliers. More than
         one suits tasks whose normal rows come in several modes.
+    n_neighbors : int, default=1
+        Support rows that the distances to the nearest ones are averaged over (root mean
+        square); fewer where the support has fewer. More than one withstands supports
+        with undetected outliers.
     n_networks : int, default=3
         Networks, each trained without its share of the tasks; their outputs side by
         side are the embedding.
@@ -89,6 +93,10 @@ class MetaPrototypeDetector(MetricDetector):
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's
         inliers and the query from the second, so that drift is part of the training.
+    contamination_in_support : float, default=0.0
+        Share of the support rows of meta-training's episodes that are outliers not
+        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
+        nobody has looked through.
     n_iter : int, default=300
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
@@ -164,6 +172,7 @@ class MetaPrototypeDetector(MetricDetector):
     _parameter_constraints = {
         **MetricDetector._parameter_constraints,
         "n_prototypes": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "n_networks": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -176,6 +185,7 @@ class MetaPrototypeDetector(MetricDetector):
         image_shape=None,
         n_channels=48,
         n_prototypes=1,
+        n_neighbors=1,
         n_networks=3,
         standardize=True,
         augment=None,
@@ -183,6 +193,7 @@ class MetaPrototypeDetector(MetricDetector):
         n_query=32,
         negatives="auto",
         chronological=False,
+        contamination_in_support=0.0,
         n_iter=300,
         meta_batch_size=16,
         learning_rate=3e-3,
@@ -206,6 +217,7 @@ class MetaPrototypeDetector(MetricDetector):
             n_query=n_query,
             negatives=negatives,
             chronological=chronological,
+            contamination_in_support=contamination_in_support,
             n_iter=n_iter,
             meta_batch_size=meta_batch_size,
             learning_rate=learning_rate,
@@ -218,6 +230,7 @@ class MetaPrototypeDetector(MetricDetector):
             random_state=random_state,
         )
         self.n_prototypes = n_prototypes
+        self.n_neighbors = n_neighbors
         self.n_networks = n_networks
 
     def embed(self, X, *, task=None):
@@ -267,6 +280,7 @@ class MetaPrototypeDetector(MetricDetector):
             self._encoder(n_features),
             n_networks=n_parts,
             n_prototypes=self.n_prototypes,
+            n_neighbors=self.n_neighbors,
             standardize=self.standardize,
             crossed=self.negatives == "batch",
         )

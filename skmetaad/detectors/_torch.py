@@ -58,6 +58,7 @@ class TorchMetaDetector(BaseMetaDetector):
         "n_query": [Interval(Integral, 2, None, closed="left")],
         "negatives": [StrOptions({"auto", "labels", "other_tasks", "synthetic"})],
         "chronological": ["boolean"],
+        "contamination_in_support": [Interval(Real, 0, 0.5, closed="both")],
         "n_iter": [Interval(Integral, 1, None, closed="left")],
         "meta_batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -126,6 +127,7 @@ class TorchMetaDetector(BaseMetaDetector):
             n_query=self.n_query,
             negatives=self._drawn_negatives(),
             chronological=self.chronological,
+            contamination=self.contamination_in_support,
         )
         train, held_out = self._split_tasks(draw.sampler.usable, rng)
         parts = self._parts(train, rng)
