@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmetaad.core.autoencoder import HEAD, NETWORK, RATE, MAMLAutoencoder
+from skmetaad.core.autoencoder import ALGORITHMS, HEAD, NETWORK, RATE, MAMLAutoencoder
 from skmetaad.core.train import Batch
 
 STRENGTH = 10.0
@@ -32,8 +32,13 @@ def make_params(core, width=5):
     return params, {"within": 0.2 + wide, "between": 0.5 + wide}
 
 
-def plain_loss(core, params, fixed, batch, order):
+def plain_loss(core, params, fixed, batch):
     """The same outer loss, one task, one row and one parameter at a time."""
+    order = 1 if core.algorithm in ("fomaml", "reptile") else 2
+    moving = [k for k in params if k.startswith(NETWORK)]
+    if core.algorithm == "anil":
+        moving = moving[-2:]
+    pull = 0.0
     total_rec, n_rec, logistic, pairs = 0.0, 0, [], []
     names = [k for k in params if k.startswith(NETWORK)]
     weight = torch.softmax(params[HEAD + "feature"], 0)
@@ -63,20 +68,26 @@ def plain_loss(core, params, fixed, batch, order):
         )
         rows = [squash((row - mean) / variance.sqrt()) for row in support]
         net = {name: params[name] for name in names}
+        if core.algorithm == "reptile":
+            net = {k: v.detach().requires_grad_() for k, v in net.items()}
         for step in range(core.inner_steps):
             loss = sum(((forward(net, r) - r) ** 2).mean() for r in rows) / k
             grads = torch.autograd.grad(
-                loss, list(net.values()), create_graph=order == 2
+                loss, [net[n] for n in moving], create_graph=order == 2
             )
-            rates = (
-                {n: params[RATE + n].exp()[step] for n in names}
-                if core.learn_rates
-                else dict.fromkeys(names, core.inner_rate)
-            )
-            net = {
-                n: v - rates[n] * g
-                for (n, v), g in zip(net.items(), grads, strict=True)
-            }
+            for n, g in zip(moving, grads, strict=True):
+                if core.algorithm == "meta-sgd":
+                    rate = params[RATE + n]
+                elif core.learn_rates and core.algorithm != "reptile":
+                    rate = params[RATE + n].exp()[step]
+                else:
+                    rate = core.inner_rate
+                net = {**net, n: net[n] - rate * g}
+        if core.algorithm == "reptile":
+            net = {n: v.detach() for n, v in net.items()}
+            for n in names:
+                away = (params[n].detach() - net[n]) / core.inner_rate
+                pull = pull + (away * params[n]).sum() / len(batch.support)
         level = sum(log_error(net, r) for r in rows) / k
         scores = []
         for row, label in zip(query, labels, strict=True):
@@ -93,22 +104,32 @@ def plain_loss(core, params, fixed, batch, order):
                 if a == 1 and b == -1:
                     pairs.append(torch.log1p(torch.exp(-(s - t))))
     apart = 0.5 * (sum(logistic) / len(logistic) + sum(pairs) / len(pairs))
-    return total_rec / n_rec + core.separation_weight * apart
+    # Reptile's direction adds to the gradient, and nothing to the value.
+    pull = pull - pull.detach() if core.algorithm == "reptile" else 0.0
+    return total_rec / n_rec + core.separation_weight * apart + pull
 
 
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("learn_rates", [False, True])
 @pytest.mark.parametrize("inner_steps", [1, 3])
-def test_outer_gradient_equals_plain_loop(order, learn_rates, inner_steps):
+def test_outer_gradient_equals_plain_loop(algorithm, learn_rates, inner_steps):
     core = MAMLAutoencoder(
-        (5, 7, 3, 7, 5), inner_steps=inner_steps, learn_rates=learn_rates, order=order
+        (5, 7, 3, 7, 5),
+        inner_steps=inner_steps,
+        learn_rates=learn_rates,
+        algorithm=algorithm,
     )
     params, fixed = make_params(core)
+    g = torch.Generator().manual_seed(4)
+    for name in params:
+        if name.startswith(RATE):
+            draw = torch.rand(params[name].shape, generator=g, dtype=torch.float64)
+            params[name] = params[name] + 0.05 * draw
     batch = make_batch()
     leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
     loss = core.loss({**fixed, **leaves}, batch)
     plain = {k: v.clone().requires_grad_() for k, v in params.items()}
-    expected = plain_loss(core, plain, fixed, batch, order)
+    expected = plain_loss(core, plain, fixed, batch)
     np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-10)
     grads = torch.autograd.grad(loss, list(leaves.values()))
     wanted = torch.autograd.grad(expected, list(plain.values()))
@@ -116,9 +137,12 @@ def test_outer_gradient_equals_plain_loop(order, learn_rates, inner_steps):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
-def test_outer_gradient_equals_finite_differences():
+@pytest.mark.parametrize("algorithm", ["maml", "anil", "meta-sgd"])
+def test_outer_gradient_equals_finite_differences(algorithm):
     # tanh has no kinks for a finite step to fall across.
-    core = MAMLAutoencoder((5, 7, 3, 7, 5), activation="tanh", inner_steps=2)
+    core = MAMLAutoencoder(
+        (5, 7, 3, 7, 5), activation="tanh", inner_steps=2, algorithm=algorithm
+    )
     params, fixed = make_params(core)
     batch = make_batch()
     leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
@@ -145,8 +169,8 @@ def test_outer_gradient_equals_finite_differences():
 def test_first_order_differs_from_second_order():
     batch = make_batch()
     grads = []
-    for order in (1, 2):
-        core = MAMLAutoencoder((5, 7, 3, 7, 5), order=order)
+    for algorithm in ("fomaml", "maml"):
+        core = MAMLAutoencoder((5, 7, 3, 7, 5), algorithm=algorithm)
         params, fixed = make_params(core)
         leaves = {k: v.requires_grad_() for k, v in params.items()}
         loss = core.loss({**fixed, **leaves}, batch)

@@ -14,6 +14,7 @@ from skmetaad.core.train import Batch
 NETWORK = "net."
 RATE = "rate."
 HEAD = "head."
+ALGORITHMS = ("maml", "fomaml", "reptile", "anil", "meta-sgd")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class MAMLAutoencoder:
     inner_steps: int = 3
     inner_rate: float = 0.1
     learn_rates: bool = True
-    order: int = 2
+    algorithm: str = "maml"
     strength: float = 10.0
     separation_weight: float = 1.0
 
@@ -36,24 +37,44 @@ class MAMLAutoencoder:
     def init(self, generator: torch.Generator) -> Params:
         # A small last layer: the untrained network reconstructs the task's mean.
         params = init_mlp(self.sizes, generator, prefix=NETWORK, gain=0.1)
-        if self.learn_rates:
-            start = torch.full((self.inner_steps,), self.inner_rate).log()
-            names = [name for name in params if name.startswith(NETWORK)]
-            params |= {RATE + name: start.clone() for name in names}
+        params |= {RATE + k: v for k, v in self._first_rates(params).items()}
         params[HEAD + "feature"] = torch.zeros(self.sizes[0])
         params[HEAD + "slope"] = torch.tensor(0.0)
         params[HEAD + "bias"] = torch.tensor(1.0)
         params[HEAD + "level"] = torch.tensor(0.0)
         return params
 
+    def _first_rates(self, params: Params) -> Params:
+        """Return the inner rates that are learned, before training."""
+        if self.algorithm == "meta-sgd":
+            net = self.adapted(params)
+            return {k: torch.full_like(v, self.inner_rate) for k, v in net.items()}
+        if not self.learn_rates or self.algorithm == "reptile":
+            return {}
+        start = torch.full((self.inner_steps,), self.inner_rate).log()
+        return {name: start.clone() for name in self.adapted(params)}
+
+    def adapted(self, params: Params) -> Params:
+        """Return the parameters that the inner loop moves."""
+        net = {k: v for k, v in params.items() if k.startswith(NETWORK)}
+        if self.algorithm == "anil":
+            last = str(self.n_layers - 1)
+            return {name: value for name, value in net.items() if name.endswith(last)}
+        return net
+
     def rates(self, params: Params) -> dict[str, Tensor]:
-        """Return the inner learning rate of each parameter at each step, (steps,)."""
-        names = [name for name in params if name.startswith(NETWORK)]
-        if self.learn_rates:
-            return {name: params[RATE + name].exp() for name in names}
-        like = params[names[0]]
+        """Return the inner rates of each parameter, by step (steps, ...)."""
+        net = self.adapted(params)
+        if self.algorithm == "meta-sgd":
+            return {
+                name: params[RATE + name].expand(self.inner_steps, *value.shape)
+                for name, value in net.items()
+            }
+        if self.learn_rates and self.algorithm != "reptile":
+            return {name: params[RATE + name].exp() for name in net}
+        like = next(iter(net.values()))
         rate = like.new_full((self.inner_steps,), self.inner_rate)
-        return dict.fromkeys(names, rate)
+        return dict.fromkeys(net, rate)
 
     def reconstruct(self, net: Params, z: Tensor) -> Tensor:
         return mlp(net, z, self.n_layers, prefix=NETWORK, activation=self.activation)
@@ -66,13 +87,18 @@ class MAMLAutoencoder:
         share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1.0)
 
         def support_loss(net: Params) -> Tensor:
-            error = (self.reconstruct(net, z) - z).square().mean(dim=2)
+            error = (self.reconstruct(params | net, z) - z).square().mean(dim=2)
             return (error * share).sum(dim=1)
 
-        net = {k: v for k, v in params.items() if k.startswith(NETWORK)}
         fast = inner_loop(
-            net, support_loss, self.rates(params), len(support), order=self.order
+            self.adapted(params),
+            support_loss,
+            self.rates(params),
+            len(support),
+            order=1 if self.algorithm in ("fomaml", "reptile") else 2,
         )
+        if self.algorithm == "reptile":
+            fast = {name: value.detach() for name, value in fast.items()}
         level = (self._log_error(params, fast, z) * share).sum(dim=1)
         return {"mean": mean, "scale": scale, "level": level, **fast}
 
@@ -86,7 +112,7 @@ class MAMLAutoencoder:
 
     def _log_error(self, params: Params, net: Params, z: Tensor) -> Tensor:
         weight = torch.softmax(params[HEAD + "feature"], dim=0)
-        error = (self.reconstruct(net, z) - z).square()
+        error = (self.reconstruct(params | net, z) - z).square()
         return torch.log(error @ weight + 1e-6)
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
@@ -94,9 +120,19 @@ class MAMLAutoencoder:
         mask = batch.support_y != 0
         state = self.adapt(params, batch.support, batch.support_y, mask)
         z = squash((batch.query - state["mean"]) / state["scale"])
-        error = (self.reconstruct(state, z) - z).square().mean(dim=2)
+        error = (self.reconstruct(params | state, z) - z).square().mean(dim=2)
         inlier = (batch.query_y == 1).to(error.dtype)
         reconstruction = (error * inlier).sum() / inlier.sum().clamp_min(1.0)
         score = self.score(params, state, batch.query)
         apart = separation(score, batch.query_y)
+        if self.algorithm == "reptile":
+            reconstruction = reconstruction + self._pull(params, state)
         return reconstruction + self.separation_weight * apart
+
+    def _pull(self, params: Params, state: Params) -> Tensor:
+        """Return zero, whose gradient is Reptile's: (start - adapted) / rate."""
+        total = 0.0
+        for name, start in self.adapted(params).items():
+            away = (start - state[name].mean(dim=0)).detach() / self.inner_rate
+            total = total + (away * (start - start.detach())).sum()
+        return total

@@ -28,9 +28,9 @@ def inner_loop(
 
     `loss_of` maps per-task parameters (T, ...) to losses (T,); as task i's loss depends
     on its own parameters alone, one backward pass of the sum gives every task's
-    gradient. `rates` holds, for each parameter, a tensor of one rate per step. With
-    `order=2` the result is differentiable through the gradients (MAML), with `order=1`
-    the gradients are constants (first-order MAML).
+    gradient. `rates` holds, for each parameter, a rate per step, or one per step and
+    element. With `order=2` the result is differentiable through the gradients (MAML),
+    with `order=1` the gradients are constants (first-order MAML).
     """
     training = torch.is_grad_enabled()
     fast = per_task(params, n_tasks)

@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 from skmetaad._compat import Interval, StrOptions
-from skmetaad.core.autoencoder import MAMLAutoencoder
+from skmetaad.core.autoencoder import ALGORITHMS, MAMLAutoencoder
 from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._torch import TorchMetaDetector
 
@@ -37,15 +37,20 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         them.
     activation : {"relu", "tanh", "silu"}, default="relu"
         Activation between layers.
+    algorithm : {"maml", "fomaml", "reptile", "anil", "meta-sgd"}, default="maml"
+        What the outer loop learns, and how. "maml" differentiates through the inner
+        loop's gradients [1]_; "fomaml" takes them as constants [1]_; "reptile" moves
+        the start towards the adapted networks and needs no query for it [3]_, here the
+        score's head alone learns from queries; "anil" adapts the last layer only [4]_;
+        "meta-sgd" learns an inner rate for every single parameter [5]_.
     inner_steps : int, default=3
-        Gradient steps of the inner loop.
+        Gradient steps of the inner loop. Reptile needs more than one to differ from
+        training on all tasks at once.
     inner_rate : float, default=0.1
         Rate :math:`\alpha` of the inner loop; the start value when rates are learned.
     learn_rates : bool, default=True
-        Whether to learn one inner rate per parameter tensor and step [2]_.
-    order : {1, 2}, default=2
-        2 differentiates through the inner loop's gradients (MAML); 1 takes them as
-        constants (first-order MAML).
+        Whether "maml", "fomaml" and "anil" learn one inner rate per parameter tensor
+        and step [2]_. "meta-sgd" always learns its rates, "reptile" never.
     separation_weight : float, default=1.0
         Weight of the separation from outliers in the outer loss.
     n_support : int or tuple of (int, int), default=(1, 50)
@@ -124,6 +129,12 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
        Adaptation of Deep Networks. ICML. :arxiv:`1703.03400`
     .. [2] Antoniou, Edwards, Storkey (2019). How to train your MAML. ICLR.
        :arxiv:`1810.09502`
+    .. [3] Nichol, Achiam, Schulman (2018). On First-Order Meta-Learning Algorithms.
+       :arxiv:`1803.02999`
+    .. [4] Raghu, Raghu, Bengio, Vinyals (2020). Rapid Learning or Feature Reuse?
+       Towards Understanding the Effectiveness of MAML. ICLR. :arxiv:`1909.09157`
+    .. [5] Li, Zhou, Chen, Li (2017). Meta-SGD: Learning to Learn Quickly for Few-Shot
+       Learning. :arxiv:`1707.09835`
 
     Examples
     --------
@@ -144,7 +155,7 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         "inner_steps": [Interval(Integral, 1, None, closed="left")],
         "inner_rate": [Interval(Real, 0, None, closed="neither")],
         "learn_rates": ["boolean"],
-        "order": [Interval(Integral, 1, 2, closed="both")],
+        "algorithm": [StrOptions(set(ALGORITHMS))],
         "separation_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -153,10 +164,10 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         *,
         hidden_sizes=(64, 16),
         activation="relu",
+        algorithm="maml",
         inner_steps=3,
         inner_rate=0.1,
         learn_rates=True,
-        order=2,
         separation_weight=1.0,
         n_support=(1, 50),
         n_query=32,
@@ -181,10 +192,10 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         )
         self.hidden_sizes = hidden_sizes
         self.activation = activation
+        self.algorithm = algorithm
         self.inner_steps = inner_steps
         self.inner_rate = inner_rate
         self.learn_rates = learn_rates
-        self.order = order
         self.separation_weight = separation_weight
         self.n_support = n_support
         self.n_query = n_query
@@ -207,6 +218,6 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
             inner_steps=self.inner_steps,
             inner_rate=self.inner_rate,
             learn_rates=self.learn_rates,
-            order=self.order,
+            algorithm=self.algorithm,
             separation_weight=self.separation_weight,
         )
