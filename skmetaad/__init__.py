@@ -5,6 +5,7 @@ from skmetaad.compose import FewShotDetector, PyODDetector, adapt, to_pyod
 from skmetaad.detectors import (
     GraphNetworkDetector,
     MAMLAutoencoderDetector,
+    MAMLClassifierDetector,
     MatchingNetworkDetector,
     MetaPrototypeDetector,
     MetaSVDDDetector,
@@ -33,6 +34,7 @@ __all__ = [
     "LabelsIgnoredWarning",
     "LeaveOneTaskOut",
     "MAMLAutoencoderDetector",
+    "MAMLClassifierDetector",
     "MatchingNetworkDetector",
     "MetaPrototypeDetector",
     "MetaSVDDDetector",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skmetaad import MAMLAutoencoderDetector, few_shot_scores
-from skmetaad.core.autoencoder import ALGORITHMS
+from skmetaad.core.maml import ALGORITHMS
 from skmetaad.datasets import make_fleet
 from skmetaad.utils.estimator_checks import check_meta_detector
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from skmetaad.core.autoencoder import ALGORITHMS, HEAD, NETWORK, RATE, MAMLAutoencoder
+from skmetaad.core.autoencoder import MAMLAutoencoder
+from skmetaad.core.maml import ALGORITHMS, HEAD, NETWORK, RATE
 from skmetaad.core.train import Batch
 
 STRENGTH = 10.0

@@ -5,28 +5,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.inner import inner_loop
 from skmetaad.core.losses import separation
+from skmetaad.core.maml import HEAD, MAML, NETWORK
 from skmetaad.core.nets import Params, init_mlp, mlp
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
 
-NETWORK = "net."
-RATE = "rate."
-HEAD = "head."
-ALGORITHMS = ("maml", "fomaml", "reptile", "anil", "meta-sgd")
-
 
 @dataclass(frozen=True)
-class MAMLAutoencoder:
+class MAMLAutoencoder(MAML):
     """The pure functions of the method; all state is passed in and out."""
 
     sizes: tuple[int, ...]
     activation: str = "relu"
-    inner_steps: int = 3
-    inner_rate: float = 0.1
-    learn_rates: bool = True
-    algorithm: str = "maml"
     strength: float = 10.0
     separation_weight: float = 1.0
 
@@ -37,44 +28,17 @@ class MAMLAutoencoder:
     def init(self, generator: torch.Generator) -> Params:
         # A small last layer: the untrained network reconstructs the task's mean.
         params = init_mlp(self.sizes, generator, prefix=NETWORK, gain=0.1)
-        params |= {RATE + k: v for k, v in self._first_rates(params).items()}
+        params |= self.first_rates(params)
         params[HEAD + "feature"] = torch.zeros(self.sizes[0])
         params[HEAD + "slope"] = torch.tensor(0.0)
         params[HEAD + "bias"] = torch.tensor(1.0)
         params[HEAD + "level"] = torch.tensor(0.0)
         return params
 
-    def _first_rates(self, params: Params) -> Params:
-        """Return the inner rates that are learned, before training."""
-        if self.algorithm == "meta-sgd":
-            net = self.adapted(params)
-            return {k: torch.full_like(v, self.inner_rate) for k, v in net.items()}
-        if not self.learn_rates or self.algorithm == "reptile":
-            return {}
-        start = torch.full((self.inner_steps,), self.inner_rate).log()
-        return {name: start.clone() for name in self.adapted(params)}
-
-    def adapted(self, params: Params) -> Params:
-        """Return the parameters that the inner loop moves."""
-        net = {k: v for k, v in params.items() if k.startswith(NETWORK)}
-        if self.algorithm == "anil":
-            last = str(self.n_layers - 1)
-            return {name: value for name, value in net.items() if name.endswith(last)}
-        return net
-
-    def rates(self, params: Params) -> dict[str, Tensor]:
-        """Return the inner rates of each parameter, by step (steps, ...)."""
-        net = self.adapted(params)
-        if self.algorithm == "meta-sgd":
-            return {
-                name: params[RATE + name].expand(self.inner_steps, *value.shape)
-                for name, value in net.items()
-            }
-        if self.learn_rates and self.algorithm != "reptile":
-            return {name: params[RATE + name].exp() for name in net}
-        like = next(iter(net.values()))
-        rate = like.new_full((self.inner_steps,), self.inner_rate)
-        return dict.fromkeys(net, rate)
+    @property
+    def last_layer(self) -> tuple[str, ...]:
+        last = self.n_layers - 1
+        return f"{NETWORK}weight{last}", f"{NETWORK}bias{last}"
 
     def reconstruct(self, net: Params, z: Tensor) -> Tensor:
         return mlp(net, z, self.n_layers, prefix=NETWORK, activation=self.activation)
@@ -90,15 +54,7 @@ class MAMLAutoencoder:
             error = (self.reconstruct(params | net, z) - z).square().mean(dim=2)
             return (error * share).sum(dim=1)
 
-        fast = inner_loop(
-            self.adapted(params),
-            support_loss,
-            self.rates(params),
-            len(support),
-            order=1 if self.algorithm in ("fomaml", "reptile") else 2,
-        )
-        if self.algorithm == "reptile":
-            fast = {name: value.detach() for name, value in fast.items()}
+        fast = self.fast(params, support_loss, len(support))
         level = (self._log_error(params, fast, z) * share).sum(dim=1)
         return {"mean": mean, "scale": scale, "level": level, **fast}
 
@@ -125,14 +81,5 @@ class MAMLAutoencoder:
         reconstruction = (error * inlier).sum() / inlier.sum().clamp_min(1.0)
         score = self.score(params, state, batch.query)
         apart = separation(score, batch.query_y)
-        if self.algorithm == "reptile":
-            reconstruction = reconstruction + self._pull(params, state)
-        return reconstruction + self.separation_weight * apart
-
-    def _pull(self, params: Params, state: Params) -> Tensor:
-        """Return zero, whose gradient is Reptile's: (start - adapted) / rate."""
-        total = 0.0
-        for name, start in self.adapted(params).items():
-            away = (start - state[name].mean(dim=0)).detach() / self.inner_rate
-            total = total + (away * (start - start.detach())).sum()
-        return total
+        pull = self.pull(params, state)
+        return reconstruction + self.separation_weight * apart + pull

@@ -1,9 +1,11 @@
 """Encoders: shared networks that turn rows into embeddings.
 
-An encoder is a frozen description with two methods. `init(generator)` draws the
+An encoder is a frozen description with three methods. `init(generator)` draws the
 parameters of one network. `apply(params, x)` takes the parameters of several networks,
 each with a leading axis N, and rows x (T, R, d), and returns embeddings (N, T, R, e).
-No encoder uses statistics over rows: a row's embedding never depends on other rows.
+`per_task(params, x)` takes parameters of which each is shared, or has a leading task
+axis (T, ...), and returns each task's embeddings of its own rows, (T, R, e). No encoder
+uses statistics over rows: a row's embedding never depends on other rows.
 """
 
 from collections.abc import Callable
@@ -11,10 +13,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp
+from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp
 
 # Pictures convolved at once: few enough to stay in cache.
 AT_ONCE = 256
@@ -42,6 +44,9 @@ class Dense:
             z = torch.baddbmm(params[f"bias{i}"].unsqueeze(1), z, params[f"weight{i}"])
             z = act(z) if i < last else z
         return z.reshape(n_nets, *x.shape[:2], -1)
+
+    def per_task(self, params: Params, x: Tensor) -> Tensor:
+        return mlp(params, x, len(self.sizes) - 1, activation=self.activation)
 
 
 @dataclass(frozen=True)
@@ -94,13 +99,35 @@ class Conv4:
         ]
         return torch.stack(nets).reshape(len(nets), *x.shape[:2], -1).to(x.dtype)
 
+    def per_task(self, params: Params, x: Tensor) -> Tensor:
+        """Convolve all tasks at once, each a group of channels of its own."""
+        n_tasks, n_rows = x.shape[:2]
+        act, n_groups = ACTIVATIONS[self.activation], self._n_groups()
+        z = x.reshape(n_tasks, n_rows, *self.image_shape).transpose(0, 1).flatten(1, 2)
+        for i in range(self._n_blocks()):
+            weight, gain, bias = (
+                _each(params[f"{name}{i}"], n_tasks, n_axes).flatten(0, 1)
+                for name, n_axes in (("weight", 4), ("gain", 1), ("bias", 1))
+            )
+            z = F.conv2d(z, weight, padding=1, stride=2, groups=n_tasks)
+            z = act(F.group_norm(z, n_tasks * n_groups, gain, bias))
+        return z.reshape(n_rows, n_tasks, -1).transpose(0, 1)
+
+    def _n_groups(self) -> int:
+        return self.n_groups if self.n_channels % self.n_groups == 0 else 1
+
     def _one(self, params: Params, z: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation]
-        n_groups = self.n_groups if self.n_channels % self.n_groups == 0 else 1
+        n_groups = self._n_groups()
         for i in range(self._n_blocks()):
             z = F.conv2d(z, params[f"weight{i}"], padding=1, stride=2)
             z = act(F.group_norm(z, n_groups, params[f"gain{i}"], params[f"bias{i}"]))
         return z.flatten(1)
+
+
+def _each(value: Tensor, n_tasks: int, n_axes: int) -> Tensor:
+    """Return a parameter (T, ...) of each task, from a shared or a per-task one."""
+    return value.expand(n_tasks, *value.shape[-n_axes:])
 
 
 class Module:
@@ -148,6 +175,15 @@ class Module:
             for i in range(n_nets)
         ]
         return torch.stack(nets).reshape(n_nets, *x.shape[:2], -1)
+
+    def per_task(self, params: Params, x: Tensor) -> Tensor:
+        shapes = {k: v.dim() for k, v in self.module.named_parameters()}
+        axes = {k: 0 if v.dim() > shapes[k] else None for k, v in params.items()}
+
+        def one(own: Params, rows: Tensor) -> Tensor:
+            return functional_call(self.module, own, (rows,))
+
+        return vmap(one, in_dims=(axes, 0))(params, x)
 
 
 Encoder = Dense | Conv4 | Module

@@ -1,6 +1,7 @@
 """The detectors, one per file."""
 
 from skmetaad.detectors._autoencoder import MAMLAutoencoderDetector
+from skmetaad.detectors._classifier import MAMLClassifierDetector
 from skmetaad.detectors._graph import GraphNetworkDetector
 from skmetaad.detectors._matching import MatchingNetworkDetector
 from skmetaad.detectors._prototype import MetaPrototypeDetector
@@ -11,6 +12,7 @@ from skmetaad.detectors._svdd import MetaSVDDDetector
 __all__ = [
     "GraphNetworkDetector",
     "MAMLAutoencoderDetector",
+    "MAMLClassifierDetector",
     "MatchingNetworkDetector",
     "MetaPrototypeDetector",
     "MetaSVDDDetector",

@@ -3,7 +3,8 @@
 from numbers import Integral, Real
 
 from skmetaad._compat import Interval, StrOptions
-from skmetaad.core.autoencoder import ALGORITHMS, MAMLAutoencoder
+from skmetaad.core.autoencoder import MAMLAutoencoder
+from skmetaad.core.maml import ALGORITHMS
 from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._torch import TorchMetaDetector
 

@@ -4,10 +4,10 @@ from numbers import Integral
 
 from skmetaad._compat import Interval
 from skmetaad.core.graph import Graph
-from skmetaad.detectors._metric import MetricDetector
+from skmetaad.detectors._encoded import EncoderDetector
 
 
-class GraphNetworkDetector(MetricDetector):
+class GraphNetworkDetector(EncoderDetector):
     r"""Graph network: messages from the support rows to a query row.
 
     Rows are nodes of a graph [1]_. A node starts as the row's embedding and, for
@@ -141,7 +141,7 @@ class GraphNetworkDetector(MetricDetector):
     """
 
     _parameter_constraints = {
-        **MetricDetector._parameter_constraints,
+        **EncoderDetector._parameter_constraints,
         "message_sizes": [tuple, list],
         "edge_size": [Interval(Integral, 1, None, closed="left")],
     }

@@ -1,10 +1,10 @@
 """Matching network."""
 
 from skmetaad.core.matching import Matching
-from skmetaad.detectors._metric import MetricDetector
+from skmetaad.detectors._encoded import EncoderDetector
 
 
-class MatchingNetworkDetector(MetricDetector):
+class MatchingNetworkDetector(EncoderDetector):
     r"""Matching network: attention over the embedded support rows.
 
     A row is compared with every support row by the cosine of their embeddings, and the
@@ -137,7 +137,7 @@ class MatchingNetworkDetector(MetricDetector):
     """
 
     _parameter_constraints = {
-        **MetricDetector._parameter_constraints,
+        **EncoderDetector._parameter_constraints,
         "full_context": ["boolean"],
     }
 

@@ -10,13 +10,13 @@ from skmetaad._compat import Interval
 from skmetaad.core.blend import fit_blend
 from skmetaad.core.prototype import Prototype
 from skmetaad.core.state import to_tensor, to_tensors
-from skmetaad.detectors._metric import MetricDetector
+from skmetaad.detectors._encoded import EncoderDetector
 
 # Support sizes of the episodes on which the parts of the score are weighed.
 BLEND_SHOTS = (1, 2, 5, 10, 20, 50)
 
 
-class MetaPrototypeDetector(MetricDetector):
+class MetaPrototypeDetector(EncoderDetector):
     r"""Prototypical network for tasks with a few normal rows.
 
     A network :math:`f` embeds rows such that a task's inliers lie near the mean of its
@@ -170,7 +170,7 @@ class MetaPrototypeDetector(MetricDetector):
     """
 
     _parameter_constraints = {
-        **MetricDetector._parameter_constraints,
+        **EncoderDetector._parameter_constraints,
         "n_prototypes": [Interval(Integral, 1, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "n_networks": [Interval(Integral, 1, None, closed="left")],

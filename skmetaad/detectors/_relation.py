@@ -1,10 +1,10 @@
 """Relation network."""
 
 from skmetaad.core.relation import Relation
-from skmetaad.detectors._metric import MetricDetector
+from skmetaad.detectors._encoded import EncoderDetector
 
 
-class RelationNetworkDetector(MetricDetector):
+class RelationNetworkDetector(EncoderDetector):
     r"""Relation network: a learned comparison of a row with the support.
 
     A second network g compares the row with the mean of the embedded support inliers,
@@ -134,7 +134,7 @@ class RelationNetworkDetector(MetricDetector):
     """
 
     _parameter_constraints = {
-        **MetricDetector._parameter_constraints,
+        **EncoderDetector._parameter_constraints,
         "relation_sizes": [tuple, list],
     }
 

@@ -4,10 +4,10 @@ from numbers import Integral, Real
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.siamese import Siamese
-from skmetaad.detectors._metric import MetricDetector
+from skmetaad.detectors._encoded import EncoderDetector
 
 
-class SiameseDetector(MetricDetector):
+class SiameseDetector(EncoderDetector):
     r"""Siamese network: a distance learned from pairs or triplets of rows.
 
     With :math:`D(a, b) = \lVert f(a) - f(b) \rVert`, the contrastive loss [1]_ draws
@@ -147,7 +147,7 @@ class SiameseDetector(MetricDetector):
     """
 
     _parameter_constraints = {
-        **MetricDetector._parameter_constraints,
+        **EncoderDetector._parameter_constraints,
         "objective": [StrOptions({"contrastive", "triplet"})],
         "margin": [Interval(Real, 0, None, closed="neither")],
         "aggregation": [StrOptions({"min", "mean", "kernel"})],

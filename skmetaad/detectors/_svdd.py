@@ -2,10 +2,10 @@
 
 from skmetaad._compat import StrOptions
 from skmetaad.core.svdd import SVDD
-from skmetaad.detectors._metric import MetricDetector
+from skmetaad.detectors._encoded import EncoderDetector
 
 
-class MetaSVDDDetector(MetricDetector):
+class MetaSVDDDetector(EncoderDetector):
     r"""Deep SVDD whose hypersphere adapts to a task in closed form.
 
     Deep SVDD [1]_ trains a network that maps a table's rows into a small sphere. Here
@@ -142,7 +142,7 @@ class MetaSVDDDetector(MetricDetector):
     """
 
     _parameter_constraints = {
-        **MetricDetector._parameter_constraints,
+        **EncoderDetector._parameter_constraints,
         "covariance": [StrOptions({"spherical", "diagonal", "full"})],
     }
 

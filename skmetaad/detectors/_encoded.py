@@ -10,7 +10,7 @@ from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._torch import TorchMetaDetector
 
 
-class MetricDetector(TorchMetaDetector):
+class EncoderDetector(TorchMetaDetector):
     """Detector that compares embedded rows; `_core` gives a `core.metric.Metric`."""
 
     _parameter_constraints = {

@@ -1,0 +1,85 @@
+"""One-class MAML: a classifier whose inner loop sees the support's inliers only."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from skmetaad.core.encoders import Encoder
+from skmetaad.core.losses import separation
+from skmetaad.core.maml import MAML, NETWORK
+from skmetaad.core.nets import Params, affine
+from skmetaad.core.scaling import squash, task_moments
+from skmetaad.core.train import Batch
+
+LAYERS, LAST = NETWORK + "encoder.", NETWORK + "last."
+
+
+@dataclass(frozen=True)
+class MAMLClassifier(MAML):
+    """The pure functions of the method; all state is passed in and out."""
+
+    encoder: Encoder
+    standardize: bool = True
+    strength: float = 10.0
+
+    @property
+    def last_layer(self) -> tuple[str, ...]:
+        return LAST + "weight", LAST + "bias"
+
+    def init(self, generator: torch.Generator) -> Params:
+        width = self.encoder.width
+        net = self.encoder.init(generator)
+        params = {LAYERS + name: value for name, value in net.items()}
+        params[LAST + "weight"] = (
+            torch.randn(width, 1, generator=generator) / width**0.5
+        )
+        params[LAST + "bias"] = torch.zeros(1)
+        return params | self.first_rates(params)
+
+    def logit(self, net: Params, z: Tensor) -> Tensor:
+        """Return the log-odds of an inlier (T, R) of scaled rows."""
+        layers = {
+            name.removeprefix(LAYERS): value
+            for name, value in net.items()
+            if name.startswith(LAYERS)
+        }
+        embedded = torch.relu(self.encoder.per_task(layers, z))
+        return affine(embedded, net[LAST + "weight"], net[LAST + "bias"]).squeeze(2)
+
+    def scaled(self, params: Params, state: Params, x: Tensor) -> Tensor:
+        if self.standardize:
+            return squash((x - state["mean"]) / state["scale"])
+        return x * params["row_scale"]
+
+    def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
+        """Return each task's scaling and network."""
+        inlier, outlier = mask & (y != -1), mask & (y == -1)
+        mean, scale = task_moments(
+            params, support, inlier.to(support.dtype), self.strength
+        )
+        state = {"mean": mean, "scale": scale}
+        z = self.scaled(params, state, support)
+        normal, odd = share(inlier, z), share(outlier, z)
+
+        def support_loss(net: Params) -> Tensor:
+            logit = self.logit(params | net, z)
+            return (softplus(-logit) * normal + softplus(logit) * odd).sum(dim=1)
+
+        return state | self.fast(params, support_loss, len(support))
+
+    def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
+        return self.logit(params | state, self.scaled(params, state, query))
+
+    def loss(self, params: Params, batch: Batch) -> Tensor:
+        """Return the separation of the query's inliers from its outliers."""
+        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
+        apart = separation(self.score(params, state, batch.query), batch.query_y)
+        return apart + self.pull(params, state)
+
+
+def share(mask: Tensor, like: Tensor) -> Tensor:
+    """Return weights (T, K) that sum to one over the rows in mask, where there are."""
+    weight = mask.to(like.dtype)
+    return weight / weight.sum(dim=1, keepdim=True).clamp_min(1.0)

@@ -1,0 +1,228 @@
+"""One-class MAML."""
+
+from numbers import Integral, Real
+
+from skmetaad._compat import Interval, StrOptions
+from skmetaad.core.classifier import MAMLClassifier
+from skmetaad.core.maml import ALGORITHMS
+from skmetaad.detectors._encoded import EncoderDetector
+
+
+class MAMLClassifierDetector(EncoderDetector):
+    r"""Classifier that learns, over tasks, to adapt to one class in a few steps.
+
+    One-class MAML [1]_: the inner loop of MAML [2]_ descends on the cross-entropy of
+    the K support inliers alone,
+
+    .. math:: \theta_i' = \theta - \alpha \nabla_\theta
+              \frac1K \sum_{k} \log \big( 1 + e^{-h_\theta(x_k)} \big),
+
+    while the outer loop moves :math:`\theta` by the loss of the adapted networks on
+    queries of which half are outliers: the start is such that a few steps on one class
+    alone tell it from others. With labelled outliers in the support, their mean
+    cross-entropy is added to that of the inliers. The score is
+    :math:`h_{\theta_i'}(x)`, the log-odds of an inlier.
+
+    Parameters
+    ----------
+    algorithm : {"maml", "fomaml", "reptile", "anil", "meta-sgd"}, default="maml"
+        What the outer loop learns, and how. "maml" differentiates through the inner
+        loop's gradients; "fomaml" takes them as constants; "reptile" moves the start
+        towards the adapted networks and uses no query, which for one class alone leads
+        nowhere: it is for supports with labelled outliers; "anil" adapts the last layer
+        only; "meta-sgd" learns an inner rate for every single parameter.
+    inner_steps : int, default=5
+        Gradient steps of the inner loop.
+    inner_rate : float, default=0.1
+        Rate :math:`\alpha` of the inner loop; the start value when rates are learned.
+    learn_rates : bool, default=True
+        Whether "maml", "fomaml" and "anil" learn one inner rate per parameter tensor
+        and step. "meta-sgd" always learns its rates, "reptile" never.
+    hidden_sizes : tuple of int, default=(64, 32)
+        Widths of the dense encoder's layers; the last is its output.
+    activation : {"relu", "tanh", "silu"}, default="relu"
+        Activation between the encoder's layers.
+    encoder : {"dense", "conv4"} or callable, default="dense"
+        The embedding network. "conv4" is for pictures, see `image_shape`. A callable
+        takes the number of features and returns a `torch.nn.Module` that maps rows
+        (R, d) to embeddings (R, e), without buffers.
+    image_shape : tuple of int or None, default=None
+        Height and width, or channels, height and width, of the pictures whose pixels
+        are the features, for "conv4". None: one channel, square.
+    n_channels : int, default=48
+        Channels of "conv4".
+    standardize : bool, default=True
+        Whether the encoder sees rows scaled by their task's mean and standard
+        deviation, both shrunk to the fleet's, rather than in one unit for all features.
+        False suits pictures.
+    augment : {None, "rotate", "distort", "noise"}, default=None
+        Changes to the episodes of meta-training: "rotate" turns all pictures of an
+        episode by the same multiple of 90 degrees, which makes new classes of the old;
+        "distort" does so and then turns, scales, shears and shifts each picture a bit;
+        "noise" adds noise to features and drops some.
+    n_support : int or tuple of (int, int), default=(1, 50)
+        Support rows per episode of meta-training. A tuple gives the smallest and the
+        largest number; one is drawn per meta-batch.
+    n_query : int, default=32
+        Query rows per episode of meta-training, half of them outliers.
+    negatives : {"auto", "labels", "other_tasks", "synthetic"}, default="auto"
+        Where the query's outliers come from: labelled rows (-1), rows of other tasks,
+        or synthetic departures from the inliers. "auto" takes the first of these that
+        the data has.
+    chronological : bool, default=False
+        Whether each task's rows are in time order and a new task's support comes before
+        its query: then episodes take the support from the first half of a task's
+        inliers and the query from the second.
+    contamination_in_support : float, default=0.0
+        Share of the support rows of meta-training's episodes that are outliers not
+        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
+        nobody has looked through.
+    n_iter : int, default=300
+        Largest number of meta-iterations (outer steps).
+    meta_batch_size : int, default=16
+        Episodes per meta-iteration.
+    learning_rate : float, default=3e-3
+        Rate of AdamW, decayed to zero along a cosine.
+    weight_decay : float, default=1e-2
+        Decoupled weight decay of AdamW.
+    early_stopping : bool, default=False
+        Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
+        stop when it no longer falls, and keep the best parameters.
+    validation_fraction : float, default=0.2
+        Share of tasks held out for `early_stopping`, at least one.
+    n_iter_no_change : int, default=5
+        Measurements without a new best loss before training stops.
+    contamination : float, default=0.1
+        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
+        sets the threshold: of training rows after `fit`, of a new task's inliers after
+        `adapt`.
+    max_support : int, default=256
+        Largest number of support rows kept per task; more are thinned at random.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all randomness in `fit`.
+
+    Attributes
+    ----------
+    meta_ : dict of str to ndarray
+        The meta-learned start, inner rates, and scaling.
+    state_ : dict of str to ndarray
+        The adapted networks, with a leading axis of tasks.
+    reference_ : dict of str to ndarray or None
+        What judges rows that come without a task.
+    task_ids_ : tuple
+        The ids of the tasks in `state_`, in order.
+    offset_ : float or ndarray of shape (n_tasks,)
+        Threshold: `decision_function = score_samples - offset_`.
+    task_offsets_ : ndarray of shape (n_tasks,)
+        The threshold of each task in `task_ids_`.
+    offset_prior_ : dict of str to ndarray
+        What the training tasks tell about thresholds, by "shots".
+    history_ : dict of str to ndarray
+        "loss" per meta-iteration and "validation_loss" per measurement.
+    n_iter_ : int
+        Meta-iterations run.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, when `X` has names.
+
+    See Also
+    --------
+    MAMLAutoencoderDetector : Adapts by reconstruction; needs no outliers to compare.
+
+    References
+    ----------
+    .. [1] Frikha, Krompass, Koepken, Tresp (2021). Few-Shot One-Class Classification
+       via Meta-Learning. AAAI. :arxiv:`2007.04146`
+    .. [2] Finn, Abbeel, Levine (2017). Model-Agnostic Meta-Learning for Fast
+       Adaptation of Deep Networks. ICML. :arxiv:`1703.03400`
+
+    Examples
+    --------
+    >>> from skmetaad import MAMLClassifierDetector
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=10, random_state=0)
+    >>> det = MAMLClassifierDetector(n_iter=30, random_state=0).fit(fleet[:8])
+    >>> new = fleet[8]
+    >>> adapted = det.adapt(new.X[new.y == 1][:10])
+    >>> adapted.predict(new.X).shape == new.y.shape
+    True
+    """
+
+    _parameter_constraints = {
+        **EncoderDetector._parameter_constraints,
+        "negatives": [StrOptions({"auto", "labels", "other_tasks", "synthetic"})],
+        "algorithm": [StrOptions(set(ALGORITHMS))],
+        "inner_steps": [Interval(Integral, 1, None, closed="left")],
+        "inner_rate": [Interval(Real, 0, None, closed="neither")],
+        "learn_rates": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        *,
+        algorithm="maml",
+        inner_steps=5,
+        inner_rate=0.1,
+        learn_rates=True,
+        hidden_sizes=(64, 32),
+        activation="relu",
+        encoder="dense",
+        image_shape=None,
+        n_channels=48,
+        standardize=True,
+        augment=None,
+        n_support=(1, 50),
+        n_query=32,
+        negatives="auto",
+        chronological=False,
+        contamination_in_support=0.0,
+        n_iter=300,
+        meta_batch_size=16,
+        learning_rate=3e-3,
+        weight_decay=1e-2,
+        early_stopping=False,
+        validation_fraction=0.2,
+        n_iter_no_change=5,
+        contamination=0.1,
+        max_support=256,
+        random_state=None,
+    ):
+        super().__init__(
+            hidden_sizes=hidden_sizes,
+            activation=activation,
+            encoder=encoder,
+            image_shape=image_shape,
+            n_channels=n_channels,
+            standardize=standardize,
+            augment=augment,
+            n_support=n_support,
+            n_query=n_query,
+            negatives=negatives,
+            chronological=chronological,
+            contamination_in_support=contamination_in_support,
+            n_iter=n_iter,
+            meta_batch_size=meta_batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            contamination=contamination,
+            max_support=max_support,
+            random_state=random_state,
+        )
+        self.algorithm = algorithm
+        self.inner_steps = inner_steps
+        self.inner_rate = inner_rate
+        self.learn_rates = learn_rates
+
+    def _core(self, n_features, n_parts=1):
+        return MAMLClassifier(
+            self._encoder(n_features),
+            standardize=self.standardize,
+            algorithm=self.algorithm,
+            inner_steps=self.inner_steps,
+            inner_rate=self.inner_rate,
+            learn_rates=self.learn_rates,
+        )
