@@ -1,15 +1,21 @@
 """Meta-learned autoencoder: MAML on the reconstruction of a task's support rows."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from skmetaad.core.losses import separation
 from skmetaad.core.maml import HEAD, MAML, NETWORK
-from skmetaad.core.nets import Params, init_mlp, mlp
+from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
+
+VARIANTS = ("plain", "denoising", "variational", "adversarial")
+CRITIC = "critic."
+CRITIC_WIDTH = 32
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,8 @@ class MAMLAutoencoder(MAML):
 
     sizes: tuple[int, ...]
     activation: str = "relu"
+    variant: str = "plain"
+    noise: float = 0.2
     strength: float = 10.0
     separation_weight: float = 1.0
 
@@ -25,23 +33,72 @@ class MAMLAutoencoder(MAML):
     def n_layers(self) -> int:
         return len(self.sizes) - 1
 
+    @property
+    def n_encoder(self) -> int:
+        """The number of layers up to the bottleneck."""
+        return self.n_layers // 2
+
     def init(self, generator: torch.Generator) -> Params:
         # A small last layer: the untrained network reconstructs the task's mean.
         params = init_mlp(self.sizes, generator, prefix=NETWORK, gain=0.1)
+        if self.variant == "variational":
+            self._add_variance(params)
         params |= self.first_rates(params)
         params[HEAD + "feature"] = torch.zeros(self.sizes[0])
         params[HEAD + "slope"] = torch.tensor(0.0)
         params[HEAD + "bias"] = torch.tensor(1.0)
         params[HEAD + "level"] = torch.tensor(0.0)
+        if self.variant == "adversarial":
+            critic = (self.sizes[self.n_encoder], CRITIC_WIDTH, 1)
+            params |= init_mlp(critic, generator, prefix=CRITIC)
         return params
+
+    def _add_variance(self, params: Params) -> None:
+        """Let the bottleneck have a log variance beside each mean, small at first."""
+        last = self.n_encoder - 1
+        weight, bias = f"{NETWORK}weight{last}", f"{NETWORK}bias{last}"
+        params[weight] = torch.cat([params[weight], 0.1 * params[weight]], dim=1)
+        params[bias] = torch.cat([params[bias], params[bias] - 2.0])
 
     @property
     def last_layer(self) -> tuple[str, ...]:
         last = self.n_layers - 1
         return f"{NETWORK}weight{last}", f"{NETWORK}bias{last}"
 
-    def reconstruct(self, net: Params, z: Tensor) -> Tensor:
-        return mlp(net, z, self.n_layers, prefix=NETWORK, activation=self.activation)
+    def encode(self, net: Params, z: Tensor) -> Tensor:
+        """Return the bottleneck (T, R, b); means and log variances if variational."""
+        act = self.activation
+        return mlp(net, z, self.n_encoder, prefix=NETWORK, activation=act)
+
+    def decode(self, net: Params, hidden: Tensor) -> Tensor:
+        start, act = self.n_encoder, self.activation
+        return mlp(
+            net, hidden, self.n_layers, prefix=NETWORK, activation=act, first=start
+        )
+
+    def errors(
+        self, net: Params, z: Tensor, *, noisy: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return squared errors (T, R, d), and what else speaks against a row (T, R).
+
+        `noisy` adds the variant's noise, to the input or to the bottleneck. It is the
+        same in every call, so that adapting is a function of its rows.
+        """
+        noisy_input = noisy and self.variant == "denoising"
+        hidden = self.encode(net, z + self.noise * white(z) if noisy_input else z)
+        penalty = z.new_zeros(())
+        if self.variant == "variational":
+            mean, log_variance = hidden.chunk(2, dim=2)
+            # With this factor, mean error and penalty are minus the evidence's lower
+            # bound in units of half a feature.
+            divergence = mean.square() + log_variance.exp() - 1.0 - log_variance
+            penalty = divergence.sum(dim=2) / z.shape[2]
+            hidden = mean
+            if noisy:
+                hidden = mean + (0.5 * log_variance).exp() * white(mean)
+        else:
+            hidden = ACTIVATIONS[self.activation](hidden)
+        return (self.decode(net, hidden) - z).square(), penalty
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, network and level of its support error."""
@@ -50,9 +107,13 @@ class MAMLAutoencoder(MAML):
         z = squash((support - mean) / scale)
         share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1.0)
 
+        odd = (mask & (y == -1)).to(support.dtype)
+        odd = odd / odd.sum(dim=1, keepdim=True).clamp_min(1.0)
+
         def support_loss(net: Params) -> Tensor:
-            error = (self.reconstruct(params | net, z) - z).square().mean(dim=2)
-            return (error * share).sum(dim=1)
+            error, penalty = self.errors(params | net, z, noisy=True)
+            error = error.mean(dim=2) + penalty
+            return (error * share + softplus(1.0 - error) * odd).sum(dim=1)
 
         fast = self.fast(params, support_loss, len(support))
         level = (self._log_error(params, fast, z) * share).sum(dim=1)
@@ -68,18 +129,50 @@ class MAMLAutoencoder(MAML):
 
     def _log_error(self, params: Params, net: Params, z: Tensor) -> Tensor:
         weight = torch.softmax(params[HEAD + "feature"], dim=0)
-        error = (self.reconstruct(params | net, z) - z).square()
-        return torch.log(error @ weight + 1e-6)
+        error, penalty = self.errors(params | net, z)
+        return torch.log(error @ weight + penalty + 1e-6)
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return query reconstruction of inliers plus separation from outliers."""
         mask = batch.support_y != 0
         state = self.adapt(params, batch.support, batch.support_y, mask)
         z = squash((batch.query - state["mean"]) / state["scale"])
-        error = (self.reconstruct(params | state, z) - z).square().mean(dim=2)
-        inlier = (batch.query_y == 1).to(error.dtype)
+        net = params | state
+        error, penalty = self.errors(net, z, noisy=True)
+        inlier = (batch.query_y == 1).to(z.dtype)
+        error = error.mean(dim=2) + penalty
         reconstruction = (error * inlier).sum() / inlier.sum().clamp_min(1.0)
         score = self.score(params, state, batch.query)
         apart = separation(score, batch.query_y)
-        pull = self.pull(params, state)
-        return reconstruction + self.separation_weight * apart + pull
+        total = reconstruction + self.separation_weight * apart
+        if self.variant == "adversarial":
+            total = total + self.duel(params, self.encode(net, z), inlier)
+        return total + self.pull(params, state)
+
+    def duel(self, params: Params, hidden: Tensor, inlier: Tensor) -> Tensor:
+        """Return the critic's loss at telling bottlenecks from a normal distribution.
+
+        The critic descends on it; what comes before the bottleneck ascends.
+        """
+        # The value is that of `hidden`, its gradient has the other sign.
+        turned = 2 * hidden.detach() - hidden
+        real = self.criticise(params, white(hidden))
+        made = self.criticise(params, turned)
+        lost = softplus(-real) + softplus(made)
+        return (lost * inlier).sum() / inlier.sum().clamp_min(1.0)
+
+    @staticmethod
+    def criticise(params: Params, hidden: Tensor) -> Tensor:
+        return mlp(params, hidden, 2, prefix=CRITIC).squeeze(2)
+
+
+def white(like: Tensor) -> Tensor:
+    """Return noise (1, R, e) that depends on the shape alone; rows repeat after 256."""
+    n_rows = like.shape[1]
+    bank = _bank(like.shape[2]).to(like.dtype)
+    return bank[torch.arange(n_rows) % len(bank)].expand(like.shape)
+
+
+@cache
+def _bank(width: int) -> Tensor:
+    return torch.randn(256, width, generator=torch.Generator().manual_seed(0))

@@ -39,14 +39,15 @@ def mlp(
     *,
     prefix: str = "",
     activation: str = "relu",
+    first: int = 0,
 ) -> Tensor:
-    """Apply a dense network to x (T, R, in).
+    """Apply the layers from `first` to `n_layers` of a dense network to x (T, R, in).
 
     Weights of shape (in, out) are shared by all tasks; of shape (T, in, out) they
     belong to one task each.
     """
     act = ACTIVATIONS[activation]
-    for i in range(n_layers):
+    for i in range(first, n_layers):
         weight, bias = params[f"{prefix}weight{i}"], params[f"{prefix}bias{i}"]
         x = affine(x, weight, bias)
         if i < n_layers - 1:

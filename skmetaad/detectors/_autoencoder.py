@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 
 from skmetaad._compat import Interval, StrOptions
-from skmetaad.core.autoencoder import MAMLAutoencoder
+from skmetaad.core.autoencoder import VARIANTS, MAMLAutoencoder
 from skmetaad.core.maml import ALGORITHMS
 from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._torch import TorchMetaDetector
@@ -26,6 +26,9 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
 
     The query loss is the reconstruction error of inliers plus `separation_weight` times
     a logistic loss of the scores (rows against their labels, and inlier-outlier pairs).
+    Labelled outliers in the support add the mean of
+    :math:`\log(1 + e^{1 - \bar e(x)})` to the inner loss, which pushes their mean
+    squared error :math:`\bar e` above one; unlabelled rows are reconstructed.
     Rows are scaled by the task's mean and standard deviation, both shrunk to the
     fleet's. The score is :math:`b - e^{a} (\log e(x) - c \ell)`, where :math:`e(x)` is
     the squared reconstruction error under learned feature weights, :math:`\ell` the
@@ -38,6 +41,13 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         them.
     activation : {"relu", "tanh", "silu"}, default="relu"
         Activation between layers.
+    variant : {"plain", "denoising", "variational", "adversarial"}, default="plain"
+        "denoising" reconstructs rows from noisy ones [6]_; "variational" has a normal
+        distribution per row at the bottleneck, and minus the evidence's lower bound in
+        place of the error [7]_; "adversarial" has a critic that tells bottlenecks from
+        a normal distribution, and the encoder against it [8]_. Scoring adds no noise.
+    noise : float, default=0.2
+        Standard deviation of the noise of "denoising", in units of a task's features.
     algorithm : {"maml", "fomaml", "reptile", "anil", "meta-sgd"}, default="maml"
         What the outer loop learns, and how. "maml" differentiates through the inner
         loop's gradients [1]_; "fomaml" takes them as constants [1]_; "reptile" moves
@@ -136,6 +146,13 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
        Towards Understanding the Effectiveness of MAML. ICLR. :arxiv:`1909.09157`
     .. [5] Li, Zhou, Chen, Li (2017). Meta-SGD: Learning to Learn Quickly for Few-Shot
        Learning. :arxiv:`1707.09835`
+    .. [6] Vincent, Larochelle, Bengio, Manzagol (2008). Extracting and Composing
+       Robust Features with Denoising Autoencoders. ICML.
+       :doi:`10.1145/1390156.1390294`
+    .. [7] Kingma, Welling (2014). Auto-Encoding Variational Bayes. ICLR.
+       :arxiv:`1312.6114`
+    .. [8] Makhzani, Shlens, Jaitly, Goodfellow, Frey (2015). Adversarial
+       Autoencoders. :arxiv:`1511.05644`
 
     Examples
     --------
@@ -156,6 +173,8 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         "inner_steps": [Interval(Integral, 1, None, closed="left")],
         "inner_rate": [Interval(Real, 0, None, closed="neither")],
         "learn_rates": ["boolean"],
+        "variant": [StrOptions(set(VARIANTS))],
+        "noise": [Interval(Real, 0, None, closed="left")],
         "algorithm": [StrOptions(set(ALGORITHMS))],
         "separation_weight": [Interval(Real, 0, None, closed="left")],
     }
@@ -165,6 +184,8 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         *,
         hidden_sizes=(64, 16),
         activation="relu",
+        variant="plain",
+        noise=0.2,
         algorithm="maml",
         inner_steps=3,
         inner_rate=0.1,
@@ -193,6 +214,8 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         )
         self.hidden_sizes = hidden_sizes
         self.activation = activation
+        self.variant = variant
+        self.noise = noise
         self.algorithm = algorithm
         self.inner_steps = inner_steps
         self.inner_rate = inner_rate
@@ -219,6 +242,8 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
             inner_steps=self.inner_steps,
             inner_rate=self.inner_rate,
             learn_rates=self.learn_rates,
+            variant=self.variant,
+            noise=self.noise,
             algorithm=self.algorithm,
             separation_weight=self.separation_weight,
         )

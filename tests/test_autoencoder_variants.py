@@ -1,0 +1,160 @@
+"""Denoising, variational and adversarial autoencoders: their errors by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import softplus
+
+from skmetaad import MAMLAutoencoderDetector, few_shot_scores
+from skmetaad.core.autoencoder import CRITIC, VARIANTS, MAMLAutoencoder, white
+from skmetaad.core.maml import NETWORK
+from skmetaad.core.train import Batch
+from skmetaad.datasets import make_fleet
+from skmetaad.utils.estimator_checks import check_meta_detector
+
+WIDTH, HIDDEN = 4, 2
+SIZES = (WIDTH, 5, HIDDEN, 5, WIDTH)
+
+
+def made(variant, **options):
+    core = MAMLAutoencoder(SIZES, variant=variant, **options)
+    params = core.init(torch.Generator().manual_seed(0))
+    g = torch.Generator().manual_seed(1)
+    params = {
+        k: v.double() + 0.3 * torch.rand(v.shape, generator=g, dtype=torch.float64)
+        for k, v in params.items()
+    }
+    wide = 0.5 + torch.rand(WIDTH, generator=g, dtype=torch.float64)
+    return core, params, {"within": wide, "between": wide}
+
+
+def rows(n_tasks=2, n_rows=3):
+    g = torch.Generator().manual_seed(2)
+    return torch.randn(n_tasks, n_rows, WIDTH, generator=g, dtype=torch.float64)
+
+
+def layer(params, i, x):
+    return x @ params[f"{NETWORK}weight{i}"] + params[f"{NETWORK}bias{i}"]
+
+
+def encoded(params, x):
+    return layer(params, 1, torch.relu(layer(params, 0, x)))
+
+
+def decoded(params, hidden):
+    return layer(params, 3, torch.relu(layer(params, 2, hidden)))
+
+
+def test_noise_goes_into_the_input_and_not_into_the_target():
+    core, params, _ = made("denoising", noise=0.5)
+    x = rows()
+    noise = white(x)
+    for noisy in (False, True):
+        seen = x + 0.5 * noise if noisy else x
+        expected = (decoded(params, torch.relu(encoded(params, seen))) - x) ** 2
+        error, penalty = core.errors(params, x, noisy=noisy)
+        np.testing.assert_allclose(error, expected, rtol=1e-10)
+        assert not penalty.any()
+
+
+def test_the_evidence_lower_bound_by_hand():
+    core, params, _ = made("variational")
+    x = rows()
+    both = encoded(params, x)
+    mean, variance = both[..., :HIDDEN], both[..., HIDDEN:].exp()
+    for noisy in (False, True):
+        hidden = mean + variance.sqrt() * white(mean) if noisy else mean
+        found = decoded(params, hidden)
+        error, penalty = core.errors(params, x, noisy=noisy)
+        got = (error.mean(dim=2) + penalty) * WIDTH / 2
+        normal = torch.distributions.Normal
+        likelihood = normal(found, 1.0).log_prob(x).sum(2)
+        likelihood = likelihood + 0.5 * WIDTH * np.log(2 * np.pi)
+        divergence = torch.distributions.kl_divergence(
+            normal(mean, variance.sqrt()), normal(0.0, 1.0)
+        ).sum(2)
+        np.testing.assert_allclose(got, divergence - likelihood, rtol=1e-6)
+
+
+def test_the_critic_descends_and_the_encoder_ascends():
+    core, params, _ = made("adversarial")
+    x = rows()
+    hidden = encoded(params, x).requires_grad_()
+    inlier = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    critic = {k: v.clone().requires_grad_() for k, v in params.items() if CRITIC in k}
+
+    def score(net, h):
+        h = torch.relu(h @ net[CRITIC + "weight0"] + net[CRITIC + "bias0"])
+        return (h @ net[CRITIC + "weight1"] + net[CRITIC + "bias1"])[..., 0]
+
+    def plain(net, h):
+        lost = softplus(-score(net, white(h))) + softplus(score(net, h))
+        return (lost * inlier).sum() / 3
+
+    loss, expected = core.duel(critic, hidden, inlier), plain(critic, hidden)
+    np.testing.assert_allclose(loss.item(), expected.item(), rtol=1e-10)
+    leaves = [*critic.values(), hidden]
+    got = torch.autograd.grad(loss, leaves)
+    want = torch.autograd.grad(expected, leaves)
+    for a, b in zip(got[:-1], want[:-1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(got[-1], -want[-1], rtol=1e-9, atol=1e-12)
+
+
+def test_noise_is_the_same_whatever_else_is_in_the_batch():
+    few, many = white(rows(1, 3)), white(rows(5, 300))
+    assert torch.equal(few[0], many[4, :3])
+    assert torch.equal(many[0, :44], many[0, 256:])
+    assert abs(float(many[0, :256].std()) - 1) < 0.1
+
+
+def test_labelled_outliers_are_pushed_up_in_the_inner_loop():
+    """One step of the documented inner loss, by hand."""
+    core, params, fixed = made("plain", inner_steps=1, learn_rates=False)
+    support = rows(1, 4)
+    y = torch.tensor([[1, 0, -1, -1]])
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    with torch.no_grad():
+        state = core.adapt(params | fixed, support, y, mask)
+    z = (support - state["mean"]) / state["scale"]
+    net = {k: v.clone().requires_grad_() for k, v in params.items() if NETWORK in k}
+    error = (decoded(net, torch.relu(encoded(net, z))) - z).square().mean(2)[0]
+    loss = error[:2].mean() + torch.log1p(torch.exp(1 - error[2:])).mean()
+    grads = torch.autograd.grad(loss, list(net.values()))
+    for (name, value), grad in zip(net.items(), grads, strict=True):
+        np.testing.assert_allclose(state[name][0], value - 0.1 * grad, rtol=1e-9)
+
+
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"plain"}))
+def test_outer_gradient_equals_finite_differences(variant):
+    core, params, fixed = made(variant, activation="tanh", inner_steps=2)
+    y = torch.ones(2, 3, dtype=torch.int8)
+    query_y = torch.tensor([[1, 1, -1, -1]] * 2)
+    batch = Batch(rows(), y, 2 * rows(2, 4), query_y)
+    leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+    loss = core.loss(fixed | leaves, batch)
+    grads = torch.autograd.grad(loss, list(leaves.values()))
+    step = 1e-6
+    for name, grad in zip(leaves, grads, strict=True):
+        if variant == "adversarial" and name.startswith((NETWORK, "rate.")):
+            continue  # ascends on the critic's loss: no function has this gradient
+        for place in range(0, grad.numel(), max(1, grad.numel() // 3)):
+            moved = []
+            for sign in (1, -1):
+                other = {k: v.clone() for k, v in params.items()}
+                other[name].view(-1)[place] += sign * step
+                probe = {k: v.requires_grad_() for k, v in other.items()}
+                moved.append(core.loss(fixed | probe, batch).item())
+            difference = (moved[0] - moved[1]) / (2 * step)
+            np.testing.assert_allclose(
+                grad.reshape(-1)[place], difference, rtol=1e-4, atol=1e-7, err_msg=name
+            )
+
+
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"plain"}))
+def test_every_variant_learns_and_keeps_the_contract(variant):
+    fleet = make_fleet(n_tasks=30, random_state=0)
+    det = MAMLAutoencoderDetector(variant=variant, n_iter=250, random_state=0)
+    scores = few_shot_scores(det.fit(fleet[:24]), fleet[24:], n_support=10)
+    assert np.mean(list(scores.values())) > 0.93
+    check_meta_detector(MAMLAutoencoderDetector(variant=variant, n_iter=100))
