@@ -6,6 +6,7 @@ import torch
 
 from skmetaad.core.autoencoder import MAMLAutoencoder
 from skmetaad.core.maml import ALGORITHMS, HEAD, NETWORK, RATE
+from skmetaad.core.nets import LowRank
 from skmetaad.core.train import Batch
 
 STRENGTH = 10.0
@@ -136,6 +137,48 @@ def test_outer_gradient_equals_plain_loop(algorithm, learn_rates, inner_steps):
     wanted = torch.autograd.grad(expected, list(plain.values()))
     for name, got, want in zip(leaves, grads, wanted, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "fomaml", "reptile", "anil"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
+def test_low_rank_weights_are_those_of_autograd(algorithm, activation, monkeypatch):
+    """Wide layers and few rows: no task has weights of its own, and none is missed."""
+    width = 60
+    core = MAMLAutoencoder(
+        (width, 40, 30, 40, width),
+        activation=activation,
+        inner_steps=3,
+        algorithm=algorithm,
+    )
+    params, fixed = make_params(core, width)
+    batch = make_batch(n_support=2, width=width)
+    batch.support_y[0, 1] = -1
+    mask = torch.ones(3, 2, dtype=torch.bool)
+    results = []
+    for by_hand in (True, False):
+        leaves = {k: v.clone().requires_grad_() for k, v in params.items()}
+        everything = fixed | leaves
+        if not by_hand:
+            monkeypatch.setattr(
+                MAMLAutoencoder, "_by_hand", MAMLAutoencoder._by_autograd
+            )
+        state = core.adapted_state(everything, batch.support, batch.support_y, mask)
+        kinds = {type(v) for k, v in state.items() if "weight" in k}
+        assert kinds == ({LowRank} if by_hand else {torch.Tensor})
+        loss = core.score(everything, state, batch.query).square().mean()
+        loss = loss + core.pull(everything, state)
+        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        dense = core.adapt(everything, batch.support, batch.support_y, mask)
+        results.append((loss.detach(), grads, dense))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-9)
+    for name, got, want in zip(params, results[0][1], results[1][1], strict=True):
+        assert (got is None) == (want is None), name
+        if got is not None:
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-9, err_msg=name)
+    for name, value in results[0][2].items():
+        np.testing.assert_allclose(
+            value.detach(), results[1][2][name].detach(), rtol=1e-9, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("algorithm", ["maml", "anil", "meta-sgd"])

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from skmetaad.core.losses import separation
+from skmetaad.core.inner import dense_inner_loop
+from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import HEAD, MAML, NETWORK
-from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp
+from skmetaad.core.nets import ACTIVATIONS, LowRank, Params, init_mlp, mlp
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
 
@@ -70,6 +71,12 @@ class MAMLAutoencoder(MAML):
         act = self.activation
         return mlp(net, z, self.n_encoder, prefix=NETWORK, activation=act)
 
+    def seen(self, z: Tensor, *, noisy: bool) -> Tensor:
+        """Return the rows as the network sees them."""
+        if noisy and self.variant == "denoising":
+            return z + self.noise * white(z)
+        return z
+
     def decode(self, net: Params, hidden: Tensor) -> Tensor:
         start, act = self.n_encoder, self.activation
         return mlp(
@@ -84,8 +91,7 @@ class MAMLAutoencoder(MAML):
         `noisy` adds the variant's noise, to the input or to the bottleneck. It is the
         same in every call, so that adapting is a function of its rows.
         """
-        noisy_input = noisy and self.variant == "denoising"
-        hidden = self.encode(net, z + self.noise * white(z) if noisy_input else z)
+        hidden = self.encode(net, self.seen(z, noisy=noisy))
         penalty = z.new_zeros(())
         if self.variant == "variational":
             mean, log_variance = hidden.chunk(2, dim=2)
@@ -102,22 +108,58 @@ class MAMLAutoencoder(MAML):
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, network and level of its support error."""
-        weight = (mask & (y != -1)).to(support.dtype)
-        mean, scale = task_moments(params, support, weight, self.strength)
+        state = self.adapted_state(params, support, y, mask)
+        return {
+            name: value.dense() if isinstance(value, LowRank) else value
+            for name, value in state.items()
+        }
+
+    def adapted_state(
+        self, params: Params, support: Tensor, y: Tensor, mask: Tensor
+    ) -> dict[str, Tensor | LowRank]:
+        """Return what `adapt` does, with weights in whatever form is cheaper."""
+        inlier, outlier = mask & (y != -1), mask & (y == -1)
+        normal, odd = share(inlier, support), share(outlier, support)
+        mean, scale = task_moments(
+            params, support, inlier.to(support.dtype), self.strength
+        )
         z = squash((support - mean) / scale)
-        share = weight / weight.sum(dim=1, keepdim=True).clamp_min(1.0)
+        if self.variant == "variational" or self.algorithm == "meta-sgd":
+            fast = self._by_autograd(params, z, normal, odd)
+        else:
+            fast = self._by_hand(params, z, normal, odd)
+        level = (self._log_error(params, fast, z) * normal).sum(dim=1)
+        return {"mean": mean, "scale": scale, "level": level, **fast}
 
-        odd = (mask & (y == -1)).to(support.dtype)
-        odd = odd / odd.sum(dim=1, keepdim=True).clamp_min(1.0)
-
+    def _by_autograd(
+        self, params: Params, z: Tensor, normal: Tensor, odd: Tensor
+    ) -> Params:
         def support_loss(net: Params) -> Tensor:
             error, penalty = self.errors(params | net, z, noisy=True)
             error = error.mean(dim=2) + penalty
-            return (error * share + softplus(1.0 - error) * odd).sum(dim=1)
+            return (error * normal + softplus(1.0 - error) * odd).sum(dim=1)
 
-        fast = self.fast(params, support_loss, len(support))
-        level = (self._log_error(params, fast, z) * share).sum(dim=1)
-        return {"mean": mean, "scale": scale, "level": level, **fast}
+        return self.fast(params, support_loss, len(z))
+
+    def _by_hand(
+        self, params: Params, z: Tensor, normal: Tensor, odd: Tensor
+    ) -> Params:
+        def output_gradient(found: Tensor) -> Tensor:
+            away = found - z
+            push = odd * torch.sigmoid(1.0 - away.square().mean(dim=2))
+            return away * ((normal - push) * 2.0 / z.shape[2]).unsqueeze(2)
+
+        found = dense_inner_loop(
+            params,
+            self.seen(z, noisy=True),
+            output_gradient,
+            self.rates(params),
+            prefix=NETWORK,
+            n_layers=self.n_layers,
+            activation=self.activation,
+            order=self.order,
+        )
+        return self.cut(found)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         r"""Return :math:`b - e^a (\log e(x) - c \, \overline{\log e}_{support})`."""
@@ -135,7 +177,7 @@ class MAMLAutoencoder(MAML):
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return query reconstruction of inliers plus separation from outliers."""
         mask = batch.support_y != 0
-        state = self.adapt(params, batch.support, batch.support_y, mask)
+        state = self.adapted_state(params, batch.support, batch.support_y, mask)
         z = squash((batch.query - state["mean"]) / state["scale"])
         net = params | state
         error, penalty = self.errors(net, z, noisy=True)

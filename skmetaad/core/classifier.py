@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from skmetaad.core.encoders import Encoder
-from skmetaad.core.losses import separation
+from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import MAML, NETWORK
 from skmetaad.core.nets import Params, affine
 from skmetaad.core.scaling import squash, task_moments
@@ -77,9 +77,3 @@ class MAMLClassifier(MAML):
         state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
         apart = separation(self.score(params, state, batch.query), batch.query_y)
         return apart + self.pull(params, state)
-
-
-def share(mask: Tensor, like: Tensor) -> Tensor:
-    """Return weights (T, K) that sum to one over the rows in mask, where there are."""
-    weight = mask.to(like.dtype)
-    return weight / weight.sum(dim=1, keepdim=True).clamp_min(1.0)

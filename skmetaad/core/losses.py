@@ -40,6 +40,12 @@ def crossed_separation(score: Tensor) -> Tensor:
     return 0.5 * (multi_class + 0.5 * (softplus(-mine).mean() + others))
 
 
+def share(mask: Tensor, like: Tensor) -> Tensor:
+    """Return weights (T, K) that sum to one over the rows in mask, where there are."""
+    weight = mask.to(like.dtype)
+    return weight / weight.sum(dim=1, keepdim=True).clamp_min(1.0)
+
+
 def with_departures(batch: Batch, generator: torch.Generator) -> Batch:
     """Append synthetic outliers when the query holds inliers only.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.inner import inner_loop
-from skmetaad.core.nets import Params
+from skmetaad.core.nets import LowRank, Params
 
 NETWORK = "net."
 RATE = "rate."
@@ -71,11 +71,24 @@ class MAML(ABC):
             loss_of,
             self.rates(params),
             n_tasks,
-            order=1 if self.algorithm in ("fomaml", "reptile") else 2,
+            order=self.order,
         )
-        if self.algorithm == "reptile":
-            return {name: value.detach() for name, value in found.items()}
-        return found
+        return self.cut(found)
+
+    @property
+    def order(self) -> int:
+        return 1 if self.algorithm in ("fomaml", "reptile") else 2
+
+    def cut(self, found: Params) -> Params:
+        """Cut Reptile's networks off from their start."""
+        if self.algorithm != "reptile":
+            return found
+        return {
+            name: LowRank(*[part.detach() for part in value])
+            if isinstance(value, LowRank)
+            else value.detach()
+            for name, value in found.items()
+        }
 
     def pull(self, params: Params, state: Params) -> Tensor:
         """Return zero, whose gradient is Reptile's: (start - adapted) / rate."""
@@ -83,6 +96,8 @@ class MAML(ABC):
         if self.algorithm != "reptile":
             return total
         for name, start in self.adapted(params).items():
-            away = (start - state[name].mean(dim=0)).detach() / self.inner_rate
+            end = state[name]
+            end = end.dense() if isinstance(end, LowRank) else end
+            away = (start - end.mean(dim=0)).detach() / self.inner_rate
             total = total + (away * (start - start.detach())).sum()
         return total

@@ -1,6 +1,7 @@
 """Task-batched layers: parameters are tensors in a dict, shared or one per task."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +14,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": torch.nn.functional.silu,
     "identity": lambda x: x,
 }
+
+
+def derivative(activation: str, x: Tensor) -> Tensor:
+    """Return the derivative of an activation at x."""
+    if activation == "relu":
+        return (x > 0).to(x.dtype)
+    if activation == "tanh":
+        return 1.0 - torch.tanh(x).square()
+    gate = torch.sigmoid(x)
+    return gate + x * gate * (1.0 - gate)  # silu
 
 
 def init_mlp(
@@ -55,8 +66,33 @@ def mlp(
     return x
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+class LowRank(NamedTuple):
+    """Weights W - A^T D of each task: W (in, out), A (T, r, in), D (T, r, out)."""
+
+    weight: Tensor
+    left: Tensor
+    right: Tensor
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return x (W - A^T D) for x (T, R, in)."""
+        return torch.baddbmm(x @ self.weight, x @ self.left.mT, self.right, alpha=-1.0)
+
+    def apply_transposed(self, x: Tensor) -> Tensor:
+        """Return x (W - A^T D)^T for x (T, R, out)."""
+        return torch.baddbmm(
+            x @ self.weight.t(), x @ self.right.mT, self.left, alpha=-1.0
+        )
+
+    def dense(self) -> Tensor:
+        """Return the weights themselves, (T, in, out)."""
+        whole = self.weight.expand(len(self.left), -1, -1)
+        return torch.baddbmm(whole, self.left.mT, self.right, alpha=-1.0)
+
+
+def affine(x: Tensor, weight: Tensor | LowRank, bias: Tensor) -> Tensor:
     """Return x W + b for shared (in, out) or per-task (T, in, out) weights."""
+    if isinstance(weight, LowRank):
+        return weight.apply(x) + bias.unsqueeze(-2)
     if weight.dim() == 2:
         return torch.nn.functional.linear(x, weight.t(), bias)
     return torch.baddbmm(bias.unsqueeze(-2), x, weight)
