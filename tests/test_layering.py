@@ -151,6 +151,10 @@ def test_only_compat_imports_private_names_of_scikit_learn():
     assert not found, "\n".join(found)
 
 
+# One step of training has no public name: it is timed by itself.
+TIMES_CORE = {"benchmarks/maml_step.py"}
+
+
 def outside_sources():
     for folder in ("benchmarks", "docs"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -166,7 +170,9 @@ def test_benchmarks_and_documentation_use_public_names_only():
         used = [
             (imported.line, str(imported))
             for imported in imports(source, modules=FILES)
-            if imported.within(PACKAGE) and not _is_public(imported)
+            if imported.within(PACKAGE)
+            and not _is_public(imported)
+            and not (str(path) in TIMES_CORE and imported.within(CORE))
         ]
         used += [(line, name) for name, line in private_attributes(source, PACKAGE)]
         found += [f"{path}:{start + line - 1} uses {name}" for line, name in used]
