@@ -24,6 +24,7 @@ def test_every_algorithm_learns(algorithm):
     assert np.mean(list(scores.values())) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", sorted(set(ALGORITHMS) - {"maml"}))
 def test_every_algorithm_keeps_the_contract(algorithm):
     check_meta_detector(MAMLAutoencoderDetector(algorithm=algorithm, n_iter=100))
