@@ -1,5 +1,7 @@
-"""One thread for the tests: the networks are small, and threads that wait for each other
-on a busy machine take ten times as long.
+"""Tests run on one thread.
+
+The networks are small, and threads that wait for each other on a busy machine take ten
+times as long.
 """
 
 import os
