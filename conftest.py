@@ -6,4 +6,9 @@ times as long.
 
 import os
 
+from threadpoolctl import threadpool_limits
+
+# The libraries may be loaded already, too late for a variable to tell; processes that
+# tests start read it.
+threadpool_limits(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
