@@ -13,6 +13,19 @@ from skmetaad.episodes import blocks
 from skmetaad.thresholds import own_quantile, task_offsets
 
 
+def check_adapted(state, ids):
+    """Raise a ValueError that names the first task with NaN in its state."""
+    for value in state.values():
+        if value.dtype.kind == "f" and np.isnan(value.sum()):
+            each = np.isnan(value.reshape(len(value), -1)).any(axis=1)
+            if each.any():
+                name = f" to task {ids[int(np.argmax(each))]!r}" if ids else ""
+                raise ValueError(
+                    f"adapting{name} gave values that are not finite: expected support "
+                    "rows nearer to those of fit, or smaller inner rates."
+                )
+
+
 class Hooks(metaclass=ABCMeta):
     """What a detector implements, and the private machinery that calls it."""
 
@@ -74,6 +87,7 @@ class Hooks(metaclass=ABCMeta):
         for tasks, index in blocks(rows.code, rows.n_tasks, max_rows=step, split=False):
             X, y, mask = padded(rows, index)
             states.append(self._adapt(X, y, mask))
+            check_adapted(states[-1], [rows.ids[i] for i in tasks] if rows.ids else [])
             if offsets:
                 thresholds.append(self._offsets(X, y, mask, states[-1]))
             order.append(tasks)

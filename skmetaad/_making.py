@@ -67,7 +67,8 @@ def id_array(ids, repeats):
     """Return each id as often as told, as text, integers or else objects."""
     kinds = {type(v) for v in ids}
     fits = kinds == {int} and all(-(2**63) <= v < 2**63 for v in ids)
-    if kinds == {str} or fits:
+    # Arrays of text cut off zero bytes at the end.
+    if fits or (kinds == {str} and not any(v.endswith("\0") for v in ids)):
         return np.repeat(np.array(ids), repeats)
     values = np.empty(len(ids), object)
     values[:] = ids

@@ -128,6 +128,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
                 )
             seed = check_random_state(self.random_state).randint(2**31 - 1)
             rng = np.random.default_rng(seed)
+            self.task_ids_ = rows.ids
             self.meta_ = self._meta_fit(rows.X, rows.y, rows.code, rng)
             self.offset_prior_ = self._prior(rows, rng)
             self._judge(rows)

@@ -44,6 +44,14 @@ class Episodes:
     query_y: np.ndarray
 
 
+def _range(value):
+    return tuple(value) if isinstance(value, list | tuple) else value
+
+
+def _bounds(value):
+    return value if isinstance(value, tuple) else (value, value)
+
+
 class EpisodeSampler:
     """Draw meta-batches of episodes from stacked tasks.
 
@@ -62,8 +70,9 @@ class EpisodeSampler:
     negatives : {"auto", "labels", "other_tasks", "synthetic"}, default="auto"
         Where outliers come from. "auto" takes labelled rows where a task has them, else
         inliers of other tasks, else ("synthetic") leaves them to the method.
-    n_support_outliers : int, default=0
+    n_support_outliers : int or tuple of (int, int), default=0
         Labelled outliers of the task put into its support, fewer where it has fewer.
+        From a tuple one number per meta-batch is drawn, uniformly, bounds included.
     contamination : float, default=0.0
         Share of the support's inlier rows, rounded to whole rows, replaced by outliers
         that keep the label +1, in [0, 1). They are labelled outliers of the task, or
@@ -118,11 +127,10 @@ class EpisodeSampler:
     ):
         code = np.asarray(code)
         self.n_tasks = int(code.max(initial=-1)) + 1
-        several = isinstance(n_support, list | tuple)
-        self.n_support = tuple(n_support) if several else n_support
+        self.n_support = _range(n_support)
         self.chronological = chronological
         self.n_query = n_query
-        self.n_support_outliers = n_support_outliers
+        self.n_support_outliers = _range(n_support_outliers)
         self.contamination = contamination
         self._check_numbers()
         if y is not None and len(y) != len(code):
@@ -144,17 +152,15 @@ class EpisodeSampler:
             )
 
     def _check_numbers(self):
-        bounds = self.n_support
-        low, high = bounds if isinstance(bounds, tuple) else (bounds, bounds)
-        if not 1 <= low <= high:
-            raise ValueError(
-                f"n_support={bounds!r}: expected at least 1, or (low, high) ascending."
-            )
-        for name, least in (("n_query", 1), ("n_support_outliers", 0)):
-            if getattr(self, name) < least:
+        for name, least in (("n_support", 1), ("n_support_outliers", 0)):
+            low, high = _bounds(getattr(self, name))
+            if not least <= low <= high:
                 raise ValueError(
-                    f"{name}={getattr(self, name)!r}: expected at least {least}."
+                    f"{name}={getattr(self, name)!r}: expected at least {least}, or "
+                    "(low, high) ascending."
                 )
+        if self.n_query < 1:
+            raise ValueError(f"n_query={self.n_query!r}: expected at least 1.")
         check_contamination(self.contamination)
 
     def _resolve(self, negatives):
@@ -201,7 +207,8 @@ class EpisodeSampler:
         pool = self._pool(tasks)
         task = rng.choice(pool, n_episodes, replace=n_episodes > len(pool))
         n_support = self._draw_n_support(rng)
-        n_extra = self.n_support_outliers
+        low, high = _bounds(self.n_support_outliers)
+        n_extra = int(rng.integers(low, high + 1)) if low < high else low
         n_hidden = round(self.contamination * n_support)
         n_out = 0 if self.negatives_ == "synthetic" else self.n_query // 2
         own_out = n_out if self.negatives_ == "labels" else 0
@@ -239,9 +246,9 @@ class EpisodeSampler:
         return pool
 
     def _draw_n_support(self, rng):
-        if not isinstance(self.n_support, tuple):
-            return self.n_support
-        low, high = self.n_support
+        low, high = _bounds(self.n_support)
+        if low == high:
+            return low
         return int(np.exp(rng.uniform(np.log(low), np.log(high + 1))))
 
     def _hidden(self, hidden, outliers, task, pool, rng):

@@ -7,6 +7,7 @@ from torch.nn.functional import softplus
 
 from skmetaad import MAMLAutoencoderDetector, few_shot_scores
 from skmetaad.core.autoencoder import CRITIC, VARIANTS, MAMLAutoencoder, white
+from skmetaad.core.codecs import DenseCodec
 from skmetaad.core.maml import NETWORK
 from skmetaad.core.train import Batch
 from skmetaad.datasets import make_fleet
@@ -16,8 +17,8 @@ WIDTH, HIDDEN = 4, 2
 SIZES = (WIDTH, 5, HIDDEN, 5, WIDTH)
 
 
-def made(variant, **options):
-    core = MAMLAutoencoder(SIZES, variant=variant, **options)
+def made(variant, activation="relu", **options):
+    core = MAMLAutoencoder(DenseCodec(SIZES, activation), variant=variant, **options)
     params = core.init(torch.Generator().manual_seed(0))
     g = torch.Generator().manual_seed(1)
     params = {

@@ -248,6 +248,14 @@ def test_a_range_of_support_sizes_reaches_both_bounds():
     assert widths == {1, 2, 3, 4, 5}
 
 
+def test_a_range_of_support_outliers_reaches_both_bounds():
+    y, code = fleet()
+    sampler = EpisodeSampler(y, code, n_support=3, n_query=4, n_support_outliers=(0, 2))
+    generator = rng()
+    drawn = [sampler.draw(2, generator).support_y for _ in range(50)]
+    assert {(labels == -1).sum() for labels in drawn} == {0, 2, 4}
+
+
 @pytest.mark.parametrize("n_rows", [12, 2000])  # both ways of drawing distinct rows
 def test_every_row_is_equally_likely(n_rows):
     sampler = EpisodeSampler(None, np.zeros(n_rows, int), n_support=4, n_query=4)
@@ -265,6 +273,7 @@ def test_every_row_is_equally_likely(n_rows):
         ({"n_support": (3, 2)}, r"n_support=\(3, 2\)"),
         ({"n_query": 0}, "n_query=0"),
         ({"n_support_outliers": -1}, "n_support_outliers=-1"),
+        ({"n_support_outliers": (2, 1)}, r"n_support_outliers=\(2, 1\)"),
         ({"contamination": 1.0}, "contamination=1.0"),
         ({"negatives": "none"}, "negatives='none'"),
         ({"negatives": "labels"}, "no row is labelled"),

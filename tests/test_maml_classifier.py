@@ -92,7 +92,7 @@ def plain_loss(core, params, fixed, batch):
     def cross_entropy(net, row, label):
         return torch.log1p(torch.exp(-label * logit(net, row)))
 
-    for support, y, query, query_y in zip(*batch, strict=True):
+    for support, y, query, query_y in zip(*batch[:4], strict=True):
         net = {n: params[n] for n in names}
         if core.algorithm == "reptile":
             net = {n: v.detach().requires_grad_() for n, v in net.items()}

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from skmetaad.core.autoencoder import MAMLAutoencoder
+from skmetaad.core.codecs import DenseCodec
 from skmetaad.core.maml import ALGORITHMS, HEAD, NETWORK, RATE
 from skmetaad.core.nets import LowRank
 from skmetaad.core.train import Batch
@@ -46,9 +47,9 @@ def plain_loss(core, params, fixed, batch):
     weight = torch.softmax(params[HEAD + "feature"], 0)
 
     def forward(net, row):
-        for i in range(core.n_layers):
+        for i in range(core.codec.n_layers):
             row = row @ net[f"{NETWORK}weight{i}"] + net[f"{NETWORK}bias{i}"]
-            if i < core.n_layers - 1:
+            if i < core.codec.n_layers - 1:
                 row = torch.relu(row)
         return row
 
@@ -77,6 +78,9 @@ def plain_loss(core, params, fixed, batch):
             grads = torch.autograd.grad(
                 loss, [net[n] for n in moving], create_graph=order == 2
             )
+            if core.inner_clip is not None:
+                norm = sum((g**2).sum() for g in grads).sqrt()
+                grads = [g * torch.clamp(core.inner_clip / norm, max=1) for g in grads]
             for n, g in zip(moving, grads, strict=True):
                 if core.algorithm == "meta-sgd":
                     rate = params[RATE + n]
@@ -113,13 +117,14 @@ def plain_loss(core, params, fixed, batch):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("learn_rates", [False, True])
-@pytest.mark.parametrize("inner_steps", [1, 3])
-def test_outer_gradient_equals_plain_loop(algorithm, learn_rates, inner_steps):
+@pytest.mark.parametrize(("inner_steps", "clip"), [(1, None), (3, None), (2, 0.3)])
+def test_outer_gradient_equals_plain_loop(algorithm, learn_rates, inner_steps, clip):
     core = MAMLAutoencoder(
-        (5, 7, 3, 7, 5),
+        DenseCodec((5, 7, 3, 7, 5)),
         inner_steps=inner_steps,
         learn_rates=learn_rates,
         algorithm=algorithm,
+        inner_clip=clip,
     )
     params, fixed = make_params(core)
     g = torch.Generator().manual_seed(4)
@@ -145,8 +150,7 @@ def test_low_rank_weights_are_those_of_autograd(algorithm, activation, monkeypat
     """Wide layers and few rows: no task has weights of its own, and none is missed."""
     width = 60
     core = MAMLAutoencoder(
-        (width, 40, 30, 40, width),
-        activation=activation,
+        DenseCodec((width, 40, 30, 40, width), activation),
         inner_steps=3,
         algorithm=algorithm,
     )
@@ -185,7 +189,7 @@ def test_low_rank_weights_are_those_of_autograd(algorithm, activation, monkeypat
 def test_outer_gradient_equals_finite_differences(algorithm):
     # tanh has no kinks for a finite step to fall across.
     core = MAMLAutoencoder(
-        (5, 7, 3, 7, 5), activation="tanh", inner_steps=2, algorithm=algorithm
+        DenseCodec((5, 7, 3, 7, 5), "tanh"), inner_steps=2, algorithm=algorithm
     )
     params, fixed = make_params(core)
     batch = make_batch()
@@ -214,7 +218,7 @@ def test_first_order_differs_from_second_order():
     batch = make_batch()
     grads = []
     for algorithm in ("fomaml", "maml"):
-        core = MAMLAutoencoder((5, 7, 3, 7, 5), algorithm=algorithm)
+        core = MAMLAutoencoder(DenseCodec((5, 7, 3, 7, 5)), algorithm=algorithm)
         params, fixed = make_params(core)
         leaves = {k: v.requires_grad_() for k, v in params.items()}
         loss = core.loss({**fixed, **leaves}, batch)

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -163,6 +163,7 @@ IDS = st.one_of(
 
 
 @given(st.lists(st.tuples(IDS, st.sampled_from([-1, 0, 1])), min_size=1, max_size=20))
+@example([("\0", 0)])
 def test_arrays_and_from_arrays_are_inverse(rows):
     task = np.empty(len(rows), object)
     task[:] = [name for name, _ in rows]

@@ -1,5 +1,7 @@
 """Changes to the episodes of meta-training; scoring never sees them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -69,3 +71,22 @@ def add_noise(batch: Batch, generator: torch.Generator) -> Batch:
         return (x + NOISE * noise) * kept
 
     return batch._replace(support=changed(batch.support), query=changed(batch.query))
+
+
+def adversarial(
+    loss_of: Callable[[Batch], Tensor], batch: Batch, step: Tensor
+) -> Batch:
+    r"""Move all rows to where the loss is larger: :math:`x + step \, sign(\nabla_x L)`.
+
+    `step` is one number per feature.
+    """
+    support = batch.support.clone().requires_grad_()
+    query = batch.query.clone().requires_grad_()
+    loss = loss_of(batch._replace(support=support, query=query))
+    up, across = torch.autograd.grad(loss, (support, query), allow_unused=True)
+    if up is None:  # a support that reaches the loss through constants only
+        up = torch.zeros_like(support)
+    return batch._replace(
+        support=batch.support + step * up.sign(),
+        query=batch.query + step * across.sign(),
+    )

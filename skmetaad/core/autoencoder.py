@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from skmetaad.core.codecs import Codec, DenseCodec
 from skmetaad.core.inner import dense_inner_loop
 from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import HEAD, MAML, NETWORK
 from skmetaad.core.nets import ACTIVATIONS, LowRank, Params, init_mlp, mlp
-from skmetaad.core.scaling import squash, task_moments
+from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
 VARIANTS = ("plain", "denoising", "variational", "adversarial")
@@ -23,53 +24,43 @@ CRITIC_WIDTH = 32
 class MAMLAutoencoder(MAML):
     """The pure functions of the method; all state is passed in and out."""
 
-    sizes: tuple[int, ...]
-    activation: str = "relu"
+    codec: Codec
+    standardize: bool = True
     variant: str = "plain"
     noise: float = 0.2
     strength: float = 10.0
     separation_weight: float = 1.0
 
-    @property
-    def n_layers(self) -> int:
-        return len(self.sizes) - 1
-
-    @property
-    def n_encoder(self) -> int:
-        """The number of layers up to the bottleneck."""
-        return self.n_layers // 2
-
     def init(self, generator: torch.Generator) -> Params:
-        # A small last layer: the untrained network reconstructs the task's mean.
-        params = init_mlp(self.sizes, generator, prefix=NETWORK, gain=0.1)
+        net = self.codec.init(generator)
+        params = {NETWORK + name: value for name, value in net.items()}
         if self.variant == "variational":
             self._add_variance(params)
         params |= self.first_rates(params)
-        params[HEAD + "feature"] = torch.zeros(self.sizes[0])
+        params[HEAD + "feature"] = torch.zeros(self.codec.n_features)
         params[HEAD + "slope"] = torch.tensor(0.0)
         params[HEAD + "bias"] = torch.tensor(1.0)
         params[HEAD + "level"] = torch.tensor(0.0)
         if self.variant == "adversarial":
-            critic = (self.sizes[self.n_encoder], CRITIC_WIDTH, 1)
+            critic = (self.codec.width, CRITIC_WIDTH, 1)
             params |= init_mlp(critic, generator, prefix=CRITIC)
         return params
 
     def _add_variance(self, params: Params) -> None:
         """Let the bottleneck have a log variance beside each mean, small at first."""
-        last = self.n_encoder - 1
+        last = self.codec.to_bottleneck
         weight, bias = f"{NETWORK}weight{last}", f"{NETWORK}bias{last}"
         params[weight] = torch.cat([params[weight], 0.1 * params[weight]], dim=1)
         params[bias] = torch.cat([params[bias], params[bias] - 2.0])
 
     @property
     def last_layer(self) -> tuple[str, ...]:
-        last = self.n_layers - 1
+        last = self.codec.n_layers - 1
         return f"{NETWORK}weight{last}", f"{NETWORK}bias{last}"
 
     def encode(self, net: Params, z: Tensor) -> Tensor:
         """Return the bottleneck (T, R, b); means and log variances if variational."""
-        act = self.activation
-        return mlp(net, z, self.n_encoder, prefix=NETWORK, activation=act)
+        return self.codec.encode(layers(net), z)
 
     def seen(self, z: Tensor, *, noisy: bool) -> Tensor:
         """Return the rows as the network sees them."""
@@ -78,10 +69,7 @@ class MAMLAutoencoder(MAML):
         return z
 
     def decode(self, net: Params, hidden: Tensor) -> Tensor:
-        start, act = self.n_encoder, self.activation
-        return mlp(
-            net, hidden, self.n_layers, prefix=NETWORK, activation=act, first=start
-        )
+        return self.codec.decode(layers(net), hidden)
 
     def errors(
         self, net: Params, z: Tensor, *, noisy: bool = False
@@ -103,7 +91,7 @@ class MAMLAutoencoder(MAML):
             if noisy:
                 hidden = mean + (0.5 * log_variance).exp() * white(mean)
         else:
-            hidden = ACTIVATIONS[self.activation](hidden)
+            hidden = ACTIVATIONS[self.codec.activation](hidden)
         return (self.decode(net, hidden) - z).square(), penalty
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
@@ -123,13 +111,20 @@ class MAMLAutoencoder(MAML):
         mean, scale = task_moments(
             params, support, inlier.to(support.dtype), self.strength
         )
-        z = squash((support - mean) / scale)
-        if self.variant == "variational" or self.algorithm == "meta-sgd":
-            fast = self._by_autograd(params, z, normal, odd)
-        else:
+        state = {"mean": mean, "scale": scale}
+        z = as_seen(params, state, support, self.standardize)
+        if self.written_out:
             fast = self._by_hand(params, z, normal, odd)
+        else:
+            fast = self._by_autograd(params, z, normal, odd)
         level = (self._log_error(params, fast, z) * normal).sum(dim=1)
-        return {"mean": mean, "scale": scale, "level": level, **fast}
+        return {**state, "level": level, **fast}
+
+    @property
+    def written_out(self) -> bool:
+        """Whether the inner gradient is that of `dense_inner_loop`."""
+        dense = isinstance(self.codec, DenseCodec)
+        return dense and self.variant != "variational" and self.algorithm != "meta-sgd"
 
     def _by_autograd(
         self, params: Params, z: Tensor, normal: Tensor, odd: Tensor
@@ -155,15 +150,16 @@ class MAMLAutoencoder(MAML):
             output_gradient,
             self.rates(params),
             prefix=NETWORK,
-            n_layers=self.n_layers,
-            activation=self.activation,
+            n_layers=self.codec.n_layers,
+            activation=self.codec.activation,
             order=self.order,
+            clip=self.inner_clip,
         )
         return self.cut(found)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         r"""Return :math:`b - e^a (\log e(x) - c \, \overline{\log e}_{support})`."""
-        z = squash((query - state["mean"]) / state["scale"])
+        z = as_seen(params, state, query, self.standardize)
         error = self._log_error(params, state, z)
         level = params[HEAD + "level"] * state["level"].unsqueeze(1)
         slope = params[HEAD + "slope"].exp()
@@ -178,7 +174,7 @@ class MAMLAutoencoder(MAML):
         """Return query reconstruction of inliers plus separation from outliers."""
         mask = batch.support_y != 0
         state = self.adapted_state(params, batch.support, batch.support_y, mask)
-        z = squash((batch.query - state["mean"]) / state["scale"])
+        z = as_seen(params, state, batch.query, self.standardize)
         net = params | state
         error, penalty = self.errors(net, z, noisy=True)
         inlier = (batch.query_y == 1).to(z.dtype)
@@ -206,6 +202,15 @@ class MAMLAutoencoder(MAML):
     @staticmethod
     def criticise(params: Params, hidden: Tensor) -> Tensor:
         return mlp(params, hidden, 2, prefix=CRITIC).squeeze(2)
+
+
+def layers(net: Params) -> Params:
+    """Return the codec's parameters by its own names."""
+    return {
+        name.removeprefix(NETWORK): value
+        for name, value in net.items()
+        if name.startswith(NETWORK)
+    }
 
 
 def white(like: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import MAML, NETWORK
 from skmetaad.core.nets import Params, affine
-from skmetaad.core.scaling import squash, task_moments
+from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
 LAYERS, LAST = NETWORK + "encoder.", NETWORK + "last."
@@ -48,11 +48,6 @@ class MAMLClassifier(MAML):
         embedded = torch.relu(self.encoder.per_task(layers, z))
         return affine(embedded, net[LAST + "weight"], net[LAST + "bias"]).squeeze(2)
 
-    def scaled(self, params: Params, state: Params, x: Tensor) -> Tensor:
-        if self.standardize:
-            return squash((x - state["mean"]) / state["scale"])
-        return x * params["row_scale"]
-
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling and network."""
         inlier, outlier = mask & (y != -1), mask & (y == -1)
@@ -60,7 +55,7 @@ class MAMLClassifier(MAML):
             params, support, inlier.to(support.dtype), self.strength
         )
         state = {"mean": mean, "scale": scale}
-        z = self.scaled(params, state, support)
+        z = as_seen(params, state, support, self.standardize)
         normal, odd = share(inlier, z), share(outlier, z)
 
         def support_loss(net: Params) -> Tensor:
@@ -70,7 +65,8 @@ class MAMLClassifier(MAML):
         return state | self.fast(params, support_loss, len(support))
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
-        return self.logit(params | state, self.scaled(params, state, query))
+        z = as_seen(params, state, query, self.standardize)
+        return self.logit(params | state, z)
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the separation of the query's inliers from its outliers."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp
+from skmetaad.core.nets import ACTIVATIONS, Params, each_task, init_mlp, mlp
 
 # Pictures convolved at once: few enough to stay in cache.
 AT_ONCE = 256
@@ -106,7 +106,7 @@ class Conv4:
         z = x.reshape(n_tasks, n_rows, *self.image_shape).transpose(0, 1).flatten(1, 2)
         for i in range(self._n_blocks()):
             weight, gain, bias = (
-                _each(params[f"{name}{i}"], n_tasks, n_axes).flatten(0, 1)
+                each_task(params[f"{name}{i}"], n_tasks, n_axes).flatten(0, 1)
                 for name, n_axes in (("weight", 4), ("gain", 1), ("bias", 1))
             )
             z = F.conv2d(z, weight, padding=1, stride=2, groups=n_tasks)
@@ -123,11 +123,6 @@ class Conv4:
             z = F.conv2d(z, params[f"weight{i}"], padding=1, stride=2)
             z = act(F.group_norm(z, n_groups, params[f"gain{i}"], params[f"bias{i}"]))
         return z.flatten(1)
-
-
-def _each(value: Tensor, n_tasks: int, n_axes: int) -> Tensor:
-    """Return a parameter (T, ...) of each task, from a shared or a per-task one."""
-    return value.expand(n_tasks, *value.shape[-n_axes:])
 
 
 class Module:

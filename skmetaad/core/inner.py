@@ -28,6 +28,7 @@ def inner_loop(
     n_tasks: int,
     *,
     order: int = 2,
+    clip: float | None = None,
 ) -> Params:
     r"""Adapt parameters to each task by gradient descent on its own support loss.
 
@@ -38,7 +39,8 @@ def inner_loop(
     on its own parameters alone, one backward pass of the sum gives every task's
     gradient. `rates` holds, for each parameter, a rate per step, or one per step and
     element. With `order=2` the result is differentiable through the gradients (MAML),
-    with `order=1` the gradients are constants (first-order MAML).
+    with `order=1` the gradients are constants (first-order MAML). `clip` is the largest
+    norm of a task's gradient; longer ones are shortened to it.
     """
     training = torch.is_grad_enabled()
     fast = per_task(params, n_tasks)
@@ -52,11 +54,21 @@ def inner_loop(
                 list(fast.values()),
                 create_graph=training and order == 2,
             )
+        if clip is not None:
+            square = sum(g.reshape(n_tasks, -1).square().sum(dim=1) for g in grads)
+            by = shortening(square, clip)
+            grads = [g * by.reshape(-1, *[1] * (g.dim() - 1)) for g in grads]
         fast = {
             name: value - rates[name][step] * grad
             for (name, value), grad in zip(fast.items(), grads, strict=True)
         }
     return fast
+
+
+def shortening(square: Tensor, clip: float) -> Tensor:
+    """Return the factors (T,) that shorten gradients of squared norms (T,) to clip."""
+    # The guard keeps the root's derivative finite where a gradient vanishes.
+    return (clip / square.clamp_min(1e-30).sqrt()).clamp_max(1.0)
 
 
 def dense_inner_loop(
@@ -69,6 +81,7 @@ def dense_inner_loop(
     n_layers: int,
     activation: str,
     order: int = 2,
+    clip: float | None = None,
 ) -> dict[str, Tensor | LowRank]:
     """Adapt the layers of a dense network that have rates, from the first such to last.
 
@@ -92,6 +105,10 @@ def dense_inner_loop(
             if i > first:
                 gradient = _back(net[names[i][0]], gradient)
                 gradient = gradient * derivative(activation, before[i - 1])
+        if clip is not None:
+            square = sum(_square(inputs[i], change) for i, change in changes.items())
+            by = shortening(square, clip)[:, None, None]
+            changes = {i: by * change for i, change in changes.items()}
         for i, change in changes.items():
             rows = inputs[i]
             if order == 1:
@@ -101,6 +118,12 @@ def dense_inner_loop(
             net[weight] = _moved(net[weight], rows, moved, n_steps)
             net[bias] = net[bias] - rates[bias][step] * change.sum(dim=1)
     return {name: net[name] for pair in names[first:] for name in pair}
+
+
+def _square(rows: Tensor, change: Tensor) -> Tensor:
+    """Return the squared norms (T,) of rows^T change and of the sum of change."""
+    product = (rows @ rows.mT) * (change @ change.mT)
+    return product.sum(dim=(1, 2)) + change.sum(dim=1).square().sum(dim=1)
 
 
 def _back(weight: Tensor | LowRank, gradient: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ class MAML(ABC):
     inner_rate: float = 0.1
     learn_rates: bool = True
     algorithm: str = "maml"
+    inner_clip: float | None = None
 
     @property
     @abstractmethod
@@ -72,6 +73,7 @@ class MAML(ABC):
             self.rates(params),
             n_tasks,
             order=self.order,
+            clip=self.inner_clip,
         )
         return self.cut(found)
 

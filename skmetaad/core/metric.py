@@ -9,7 +9,7 @@ from torch import Tensor
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.nets import Params
-from skmetaad.core.scaling import squash, task_moments
+from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
 NETWORK = "net."
@@ -38,10 +38,7 @@ class Metric(ABC):
 
     def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
         """Return embeddings (T, R, e) of rows as their tasks see them."""
-        if self.standardize:
-            z = squash((x - state["mean"]) / state["scale"])
-        else:
-            z = x * params["row_scale"]
+        z = as_seen(params, state, x, self.standardize)
         net = {
             name.removeprefix(NETWORK): value.unsqueeze(0)
             for name, value in params.items()

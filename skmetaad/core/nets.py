@@ -98,6 +98,11 @@ def affine(x: Tensor, weight: Tensor | LowRank, bias: Tensor) -> Tensor:
     return torch.baddbmm(bias.unsqueeze(-2), x, weight)
 
 
+def each_task(value: Tensor, n_tasks: int, n_axes: int) -> Tensor:
+    """Return a parameter (T, ...) of each task, from a shared or a per-task one."""
+    return value.expand(n_tasks, *value.shape[-n_axes:])
+
+
 def sq_distances(a: Tensor, b: Tensor) -> Tensor:
     """Return squared Euclidean distances (T, R, P) of a (T, R, e) to b (T, P, e)."""
     # Centring first keeps the expanded form exact enough for far-off data.

@@ -69,6 +69,13 @@ def task_moments(
     return mean, variance.sqrt()
 
 
+def as_seen(params: Params, state: Params, x: Tensor, standardize: bool) -> Tensor:
+    """Return rows (T, R, d) in a task's own units, or in one unit for all features."""
+    if standardize:
+        return squash((x - state["mean"]) / state["scale"])
+    return x * params["row_scale"]
+
+
 def squash(z: Tensor, limit: float = 8.0) -> Tensor:
     """Leave |z| <= limit as it is and let what lies beyond grow logarithmically."""
     inside = z.clamp(-limit, limit)

@@ -11,12 +11,16 @@ from skmetaad.core.nets import Params
 
 
 class Batch(NamedTuple):
-    """A meta-batch: support (B, K, d), its labels (B, K), query (B, Q, d), labels."""
+    """A meta-batch: support (B, K, d), its labels (B, K), query (B, Q, d), labels.
+
+    `task` has the code of each episode's task, where there is one.
+    """
 
     support: Tensor
     support_y: Tensor
     query: Tensor
     query_y: Tensor
+    task: Tensor | None = None
 
 
 class NotFinite(ArithmeticError):

@@ -1,18 +1,19 @@
-"""MAML on a dense autoencoder."""
+"""MAML on an autoencoder."""
 
-from numbers import Integral, Real
+from numbers import Real
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.autoencoder import VARIANTS, MAMLAutoencoder
-from skmetaad.core.maml import ALGORITHMS
+from skmetaad.core.codecs import ConvCodec, DenseCodec
 from skmetaad.core.nets import ACTIVATIONS
+from skmetaad.detectors._inner_loop import InnerLoop
 from skmetaad.detectors._torch import TorchMetaDetector
 
 
-class MAMLAutoencoderDetector(TorchMetaDetector):
+class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     r"""Autoencoder that learns, over tasks, to adapt to a new one in a few steps.
 
-    Model-agnostic meta-learning [1]_ of a dense autoencoder. The inner loop descends on
+    Model-agnostic meta-learning [1]_ of an autoencoder. The inner loop descends on
     the reconstruction error :math:`L_i` of a task's support rows, all tasks of a
     meta-batch at once:
 
@@ -29,18 +30,27 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
     Labelled outliers in the support add the mean of
     :math:`\log(1 + e^{1 - \bar e(x)})` to the inner loss, which pushes their mean
     squared error :math:`\bar e` above one; unlabelled rows are reconstructed.
-    Rows are scaled by the task's mean and standard deviation, both shrunk to the
-    fleet's. The score is :math:`b - e^{a} (\log e(x) - c \ell)`, where :math:`e(x)` is
+    The score is :math:`b - e^{a} (\log e(x) - c \ell)`, where :math:`e(x)` is
     the squared reconstruction error under learned feature weights, :math:`\ell` the
     mean of :math:`\log e` over the support, and a, b, c are learned.
 
     Parameters
     ----------
+    architecture : {"dense", "conv"}, default="dense"
+        Dense layers, or for pictures 3x3 convolutions with stride 2 around a dense
+        bottleneck.
     hidden_sizes : tuple of int, default=(64, 16)
-        Widths of the encoder's layers; the last is the bottleneck. The decoder mirrors
-        them.
+        Widths of the encoder's layers, for "conv" the channels of its convolutions; the
+        last is the width of the bottleneck. The decoder mirrors them.
     activation : {"relu", "tanh", "silu"}, default="relu"
         Activation between layers.
+    image_shape : tuple of int or None, default=None
+        Height and width, or channels, height and width, of the pictures whose pixels
+        are the features, for "conv". None: one channel, square.
+    standardize : bool, default=True
+        Whether the network sees rows scaled by their task's mean and standard
+        deviation, both shrunk to the fleet's, rather than in one unit for all features.
+        False suits pictures.
     variant : {"plain", "denoising", "variational", "adversarial"}, default="plain"
         "denoising" reconstructs rows from noisy ones [6]_; "variational" has a normal
         distribution per row at the bottleneck, and minus the evidence's lower bound in
@@ -62,11 +72,22 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
     learn_rates : bool, default=True
         Whether "maml", "fomaml" and "anil" learn one inner rate per parameter tensor
         and step [2]_. "meta-sgd" always learns its rates, "reptile" never.
+    inner_clip : float or None, default=None
+        Largest norm of a task's gradient in the inner loop; longer ones are shortened
+        to it. None: no limit.
+    adversarial_epsilon : float, default=0.0
+        Adversarial meta-training after [9]_: every episode's rows are moved by this
+        many standard deviations inside tasks, each feature in the direction in which
+        the outer loss grows. Takes about twice the time.
     separation_weight : float, default=1.0
         Weight of the separation from outliers in the outer loss.
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
         largest number; one is drawn per meta-batch.
+    n_support_outliers : int or tuple of (int, int), default=0
+        Labelled outliers in the support of meta-training's episodes, where a task has
+        some to spare. A tuple gives the smallest and the largest number. Detectors
+        trained so make more of labelled outliers in a new task's support.
     n_query : int, default=32
         Query rows per episode of meta-training, half of them outliers.
     negatives : {"auto", "labels", "other_tasks", "synthetic"}, default="auto"
@@ -153,6 +174,7 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
        :arxiv:`1312.6114`
     .. [8] Makhzani, Shlens, Jaitly, Goodfellow, Frey (2015). Adversarial
        Autoencoders. :arxiv:`1511.05644`
+    .. [9] Yin, Tang, Xu, Wang (2018). Adversarial Meta-Learning. :arxiv:`1806.03316`
 
     Examples
     --------
@@ -168,30 +190,36 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
 
     _parameter_constraints = {
         **TorchMetaDetector._parameter_constraints,
+        **InnerLoop._inner_constraints,
+        "architecture": [StrOptions({"dense", "conv"})],
         "hidden_sizes": [tuple, list],
+        "image_shape": [tuple, list, None],
+        "standardize": ["boolean"],
         "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
-        "inner_steps": [Interval(Integral, 1, None, closed="left")],
-        "inner_rate": [Interval(Real, 0, None, closed="neither")],
-        "learn_rates": ["boolean"],
         "variant": [StrOptions(set(VARIANTS))],
         "noise": [Interval(Real, 0, None, closed="left")],
-        "algorithm": [StrOptions(set(ALGORITHMS))],
         "separation_weight": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
         self,
         *,
+        architecture="dense",
         hidden_sizes=(64, 16),
         activation="relu",
+        image_shape=None,
+        standardize=True,
         variant="plain",
         noise=0.2,
         algorithm="maml",
         inner_steps=3,
         inner_rate=0.1,
         learn_rates=True,
+        inner_clip=None,
+        adversarial_epsilon=0.0,
         separation_weight=1.0,
         n_support=(1, 50),
+        n_support_outliers=0,
         n_query=32,
         negatives="auto",
         chronological=False,
@@ -212,16 +240,22 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
             max_support=max_support,
             random_state=random_state,
         )
+        self.architecture = architecture
         self.hidden_sizes = hidden_sizes
         self.activation = activation
+        self.image_shape = image_shape
+        self.standardize = standardize
         self.variant = variant
         self.noise = noise
         self.algorithm = algorithm
         self.inner_steps = inner_steps
         self.inner_rate = inner_rate
         self.learn_rates = learn_rates
+        self.inner_clip = inner_clip
+        self.adversarial_epsilon = adversarial_epsilon
         self.separation_weight = separation_weight
         self.n_support = n_support
+        self.n_support_outliers = n_support_outliers
         self.n_query = n_query
         self.negatives = negatives
         self.chronological = chronological
@@ -234,16 +268,20 @@ class MAMLAutoencoderDetector(TorchMetaDetector):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
 
-    def _core(self, n_features, n_parts=1):
+    def _codec(self, n_features):
         hidden = self._checked_sizes("hidden_sizes")
+        if self.architecture == "conv":
+            shape = self._checked_image_shape(n_features)
+            return ConvCodec(shape, hidden[:-1], hidden[-1], self.activation)
+        sizes = (n_features, *hidden, *hidden[-2::-1], n_features)
+        return DenseCodec(sizes, self.activation)
+
+    def _core(self, n_features, n_parts=1):
         return MAMLAutoencoder(
-            sizes=(n_features, *hidden, *hidden[-2::-1], n_features),
-            activation=self.activation,
-            inner_steps=self.inner_steps,
-            inner_rate=self.inner_rate,
-            learn_rates=self.learn_rates,
+            self._codec(n_features),
+            standardize=self.standardize,
             variant=self.variant,
             noise=self.noise,
-            algorithm=self.algorithm,
             separation_weight=self.separation_weight,
+            **self._inner_options(),
         )

@@ -1,14 +1,12 @@
 """One-class MAML."""
 
-from numbers import Integral, Real
-
-from skmetaad._compat import Interval, StrOptions
+from skmetaad._compat import StrOptions
 from skmetaad.core.classifier import MAMLClassifier
-from skmetaad.core.maml import ALGORITHMS
 from skmetaad.detectors._encoded import EncoderDetector
+from skmetaad.detectors._inner_loop import InnerLoop
 
 
-class MAMLClassifierDetector(EncoderDetector):
+class MAMLClassifierDetector(InnerLoop, EncoderDetector):
     r"""Classifier that learns, over tasks, to adapt to one class in a few steps.
 
     One-class MAML [1]_: the inner loop of MAML [2]_ descends on the cross-entropy of
@@ -38,6 +36,13 @@ class MAMLClassifierDetector(EncoderDetector):
     learn_rates : bool, default=True
         Whether "maml", "fomaml" and "anil" learn one inner rate per parameter tensor
         and step. "meta-sgd" always learns its rates, "reptile" never.
+    inner_clip : float or None, default=None
+        Largest norm of a task's gradient in the inner loop; longer ones are shortened
+        to it. None: no limit.
+    adversarial_epsilon : float, default=0.0
+        Adversarial meta-training after [3]_: every episode's rows are moved by this
+        many standard deviations inside tasks, each feature in the direction in which
+        the outer loss grows. Takes about twice the time.
     hidden_sizes : tuple of int, default=(64, 32)
         Widths of the dense encoder's layers; the last is its output.
     activation : {"relu", "tanh", "silu"}, default="relu"
@@ -63,6 +68,10 @@ class MAMLClassifierDetector(EncoderDetector):
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
         largest number; one is drawn per meta-batch.
+    n_support_outliers : int or tuple of (int, int), default=0
+        Labelled outliers in the support of meta-training's episodes, where a task has
+        some to spare. A tuple gives the smallest and the largest number. Detectors
+        trained so make more of labelled outliers in a new task's support.
     n_query : int, default=32
         Query rows per episode of meta-training, half of them outliers.
     negatives : {"auto", "labels", "other_tasks", "synthetic"}, default="auto"
@@ -136,6 +145,7 @@ class MAMLClassifierDetector(EncoderDetector):
        via Meta-Learning. AAAI. :arxiv:`2007.04146`
     .. [2] Finn, Abbeel, Levine (2017). Model-Agnostic Meta-Learning for Fast
        Adaptation of Deep Networks. ICML. :arxiv:`1703.03400`
+    .. [3] Yin, Tang, Xu, Wang (2018). Adversarial Meta-Learning. :arxiv:`1806.03316`
 
     Examples
     --------
@@ -151,11 +161,8 @@ class MAMLClassifierDetector(EncoderDetector):
 
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
+        **InnerLoop._inner_constraints,
         "negatives": [StrOptions({"auto", "labels", "other_tasks", "synthetic"})],
-        "algorithm": [StrOptions(set(ALGORITHMS))],
-        "inner_steps": [Interval(Integral, 1, None, closed="left")],
-        "inner_rate": [Interval(Real, 0, None, closed="neither")],
-        "learn_rates": ["boolean"],
     }
 
     def __init__(
@@ -165,6 +172,8 @@ class MAMLClassifierDetector(EncoderDetector):
         inner_steps=5,
         inner_rate=0.1,
         learn_rates=True,
+        inner_clip=None,
+        adversarial_epsilon=0.0,
         hidden_sizes=(64, 32),
         activation="relu",
         encoder="dense",
@@ -173,6 +182,7 @@ class MAMLClassifierDetector(EncoderDetector):
         standardize=True,
         augment=None,
         n_support=(1, 50),
+        n_support_outliers=0,
         n_query=32,
         negatives="auto",
         chronological=False,
@@ -197,6 +207,7 @@ class MAMLClassifierDetector(EncoderDetector):
             standardize=standardize,
             augment=augment,
             n_support=n_support,
+            n_support_outliers=n_support_outliers,
             n_query=n_query,
             negatives=negatives,
             chronological=chronological,
@@ -216,13 +227,12 @@ class MAMLClassifierDetector(EncoderDetector):
         self.inner_steps = inner_steps
         self.inner_rate = inner_rate
         self.learn_rates = learn_rates
+        self.inner_clip = inner_clip
+        self.adversarial_epsilon = adversarial_epsilon
 
     def _core(self, n_features, n_parts=1):
         return MAMLClassifier(
             self._encoder(n_features),
             standardize=self.standardize,
-            algorithm=self.algorithm,
-            inner_steps=self.inner_steps,
-            inner_rate=self.inner_rate,
-            learn_rates=self.learn_rates,
+            **self._inner_options(),
         )

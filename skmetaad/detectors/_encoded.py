@@ -1,6 +1,5 @@
 """What the metric-based detectors share: parameters, and the choice of an encoder."""
 
-from math import isqrt, prod
 from numbers import Integral
 
 from skmetaad._compat import Interval, StrOptions
@@ -38,6 +37,7 @@ class EncoderDetector(TorchMetaDetector):
         standardize,
         augment,
         n_support,
+        n_support_outliers,
         n_query,
         negatives,
         chronological,
@@ -66,6 +66,7 @@ class EncoderDetector(TorchMetaDetector):
         self.standardize = standardize
         self.augment = augment
         self.n_support = n_support
+        self.n_support_outliers = n_support_outliers
         self.n_query = n_query
         self.negatives = negatives
         self.chronological = chronological
@@ -109,23 +110,6 @@ class EncoderDetector(TorchMetaDetector):
             shape = self._checked_image_shape(n_features)
             return Conv4(shape, self.n_channels, self.activation)
         return Module(self.encoder, n_features)
-
-    def _checked_image_shape(self, n_features):
-        """Return channels, height and width of the pictures."""
-        shape = self.image_shape
-        if shape is None:
-            shape = (isqrt(n_features),) * 2
-        shape = (1, *shape) if len(shape) == 2 else tuple(shape)
-        usable = len(shape) == 3 and all(
-            isinstance(n, Integral) and n > 0 for n in shape
-        )
-        if not usable or prod(shape) != n_features or min(shape[1:]) < 2:
-            raise ValueError(
-                f"image_shape={self.image_shape!r}: expected (height, width) or "
-                f"(channels, height, width) of pictures with {n_features} values, at "
-                "least 2 x 2."
-            )
-        return shape
 
     def _augmented(self, batch, generator, center, scale):
         if self.augment == "noise":

@@ -47,6 +47,10 @@ class RelationNetworkDetector(EncoderDetector):
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
         largest number; one is drawn per meta-batch.
+    n_support_outliers : int or tuple of (int, int), default=(0, 5)
+        Labelled outliers in the support of meta-training's episodes, where a task has
+        some to spare. A tuple gives the smallest and the largest number. Detectors
+        trained so make more of labelled outliers in a new task's support.
     n_query : int, default=32
         Query rows per episode of meta-training, half of them outliers.
     negatives : {"auto", "labels", "other_tasks", "synthetic", "batch"}, default="auto"
@@ -150,6 +154,7 @@ class RelationNetworkDetector(EncoderDetector):
         standardize=True,
         augment=None,
         n_support=(1, 50),
+        n_support_outliers=(0, 5),
         n_query=32,
         negatives="auto",
         chronological=False,
@@ -174,6 +179,7 @@ class RelationNetworkDetector(EncoderDetector):
             standardize=standardize,
             augment=augment,
             n_support=n_support,
+            n_support_outliers=n_support_outliers,
             n_query=n_query,
             negatives=negatives,
             chronological=chronological,

@@ -1,6 +1,7 @@
 """What the detectors with a torch core share: meta-training and the two crossings."""
 
 from abc import abstractmethod
+from math import isqrt, prod
 from numbers import Integral, Real
 
 import numpy as np
@@ -41,6 +42,7 @@ class Episoder:
             torch.from_numpy(drawn.support_y),
             self.rows[torch.from_numpy(drawn.query)],
             torch.from_numpy(drawn.query_y),
+            torch.from_numpy(drawn.task),
         )
         return with_departures(batch, self.generator)
 
@@ -55,6 +57,7 @@ class TorchMetaDetector(BaseMetaDetector):
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
         "n_support": [Interval(Integral, 1, None, closed="left"), tuple],
+        "n_support_outliers": [Interval(Integral, 0, None, closed="left"), tuple],
         "n_query": [Interval(Integral, 2, None, closed="left")],
         "negatives": [StrOptions({"auto", "labels", "other_tasks", "synthetic"})],
         "chronological": ["boolean"],
@@ -90,6 +93,10 @@ class TorchMetaDetector(BaseMetaDetector):
         """Return the loss of a meta-iteration; `batches` has one batch per part."""
         return core.loss(params, batches[0])
 
+    def _diverged(self, core, params, batches):
+        """Return the codes of tasks at which adapting leaves the finite numbers."""
+        return []
+
     def _augmented(self, batch, generator, center, scale):
         """Return a batch of meta-training, changed at random.
 
@@ -123,7 +130,8 @@ class TorchMetaDetector(BaseMetaDetector):
             y,
             code,
             rng,
-            n_support=self._checked_n_support(),
+            n_support=self._checked_range("n_support", 1),
+            n_support_outliers=self._checked_range("n_support_outliers", 0),
             n_query=self.n_query,
             negatives=self._drawn_negatives(),
             chronological=self.chronological,
@@ -160,9 +168,11 @@ class TorchMetaDetector(BaseMetaDetector):
 
     def _train(self, core, fixed, draw, parts, held_out, rng, units):
         constants = to_tensors(fixed, torch.float32)
+        last = []
 
         def loss_of(params, batches):
-            return self._loss(core, {**constants, **params}, batches)
+            last[:] = {**constants, **params}, batches
+            return self._loss(core, *last)
 
         validate = None
         if held_out is not None:
@@ -200,9 +210,13 @@ class TorchMetaDetector(BaseMetaDetector):
                 on_iteration=on_iteration,
             )
         except NotFinite as error:
+            codes = self._diverged(core, *last) if self.task_ids_ else []
+            names = " or ".join(repr(self.task_ids_[i]) for i in codes[:3])
             raise MetaTrainingError(
-                f"{type(self).__name__} diverged: {error}; expected a finite loss. Try "
-                f"a smaller learning_rate (got {self.learning_rate})."
+                f"{type(self).__name__} diverged: {error}"
+                + (f", adapting to task {names}" if names else "")
+                + "; expected a finite loss. Try a smaller learning_rate (got "
+                f"{self.learning_rate})."
             ) from error
         context.call_on_fit_task_end(estimator=self)
         return trained
@@ -220,24 +234,42 @@ class TorchMetaDetector(BaseMetaDetector):
         order = rng.permutation(tasks)
         return np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
 
-    def _checked_n_support(self):
-        n_support = self.n_support
-        if isinstance(n_support, tuple) and not (
-            len(n_support) == 2
-            and all(isinstance(k, Integral) for k in n_support)
-            and 1 <= n_support[0] <= n_support[1]
+    def _checked_range(self, name, least):
+        """Return an int, or a tuple of the smallest and the largest."""
+        value = getattr(self, name)
+        if isinstance(value, tuple) and not (
+            len(value) == 2
+            and all(isinstance(k, Integral) for k in value)
+            and least <= value[0] <= value[1]
         ):
             raise ValueError(
-                f"n_support={n_support!r}: expected a positive int, or a tuple of two "
-                "in ascending order."
+                f"{name}={value!r}: expected an int of at least {least}, or a tuple of "
+                "two in ascending order."
             )
-        return n_support
+        return value
 
     def _checked_sizes(self, name):
         sizes = tuple(getattr(self, name))
         if not sizes or not all(isinstance(n, Integral) and n > 0 for n in sizes):
             raise ValueError(f"{name}={sizes!r}: expected one or more positive ints.")
         return sizes
+
+    def _checked_image_shape(self, n_features):
+        """Return channels, height and width of the pictures."""
+        shape = self.image_shape
+        if shape is None:
+            shape = (isqrt(n_features),) * 2
+        shape = (1, *shape) if len(shape) == 2 else tuple(shape)
+        usable = len(shape) == 3 and all(
+            isinstance(n, Integral) and n > 0 for n in shape
+        )
+        if not usable or prod(shape) != n_features or min(shape[1:]) < 2:
+            raise ValueError(
+                f"image_shape={self.image_shape!r}: expected (height, width) or "
+                f"(channels, height, width) of pictures with {n_features} values, at "
+                "least 2 x 2."
+            )
+        return shape
 
     def _adapt(self, X, y, mask):
         # In single precision, which is that of the state.
