@@ -102,6 +102,9 @@ class Conv4:
     def per_task(self, params: Params, x: Tensor) -> Tensor:
         """Convolve all tasks at once, each a group of channels of its own."""
         n_tasks, n_rows = x.shape[:2]
+        if all(value.dim() in (1, 4) for value in params.values()):  # shared by tasks
+            pictures = x.reshape(-1, *self.image_shape)
+            return self._one(params, pictures).reshape(n_tasks, n_rows, -1)
         act, n_groups = ACTIVATIONS[self.activation], self._n_groups()
         z = x.reshape(n_tasks, n_rows, *self.image_shape).transpose(0, 1).flatten(1, 2)
         for i in range(self._n_blocks()):

@@ -1,0 +1,128 @@
+"""Algorithms and variants of the gradient-based detectors, beside PyOD's autoencoders.
+
+The first half of a collection's tasks trains, the other half tests. Of a test task,
+half of the inliers are set aside; K of them are the support of all methods, and PyOD's
+AutoEncoder and VAE are also fitted on all of them, as a ceiling. The other inliers and
+the outliers, at most 1,000 rows, are the query. Mean AUROC over tasks and seeds.
+
+    python benchmarks/gradient_family.py --data DIRECTORY
+"""
+
+import argparse
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from pyod.models.auto_encoder import AutoEncoder
+from pyod.models.knn import KNN
+from pyod.models.vae import VAE
+from sklearn.datasets import load_digits
+from sklearn.metrics import roc_auc_score
+
+from skmetaad import MAMLAutoencoderDetector, MAMLClassifierDetector, TaskCollection
+from skmetaad.datasets import load_directory
+
+SHOTS = (1, 5, 10, 50)
+MOST = 1000
+COLLECTIONS = ("digits", "smd", "asd", "telemetry", "mvtec_resnet18")
+OURS = {
+    "MAML, plain": MAMLAutoencoderDetector(),
+    "first-order MAML": MAMLAutoencoderDetector(algorithm="fomaml"),
+    "Reptile": MAMLAutoencoderDetector(algorithm="reptile"),
+    "ANIL": MAMLAutoencoderDetector(algorithm="anil"),
+    "Meta-SGD": MAMLAutoencoderDetector(algorithm="meta-sgd"),
+    "MAML, denoising": MAMLAutoencoderDetector(variant="denoising"),
+    "MAML, variational": MAMLAutoencoderDetector(variant="variational"),
+    "MAML, adversarial": MAMLAutoencoderDetector(variant="adversarial"),
+    "MAML, 1 inner step": MAMLAutoencoderDetector(inner_steps=1),
+    "OC-MAML": MAMLClassifierDetector(),
+}
+
+
+def load(name, folder):
+    if name == "digits":
+        X, classes = load_digits(return_X_y=True)
+        return TaskCollection.from_classes(X, classes)
+    return load_directory(folder / name)
+
+
+def split(task, rng):
+    """Return rows set aside, and the query's rows and whether they are outliers."""
+    inliers = rng.permutation(np.flatnonzero(task.y == 1))
+    outliers = rng.permutation(np.flatnonzero(task.y == -1))[: MOST // 2]
+    half = len(inliers) // 2
+    query = inliers[half:][: MOST - len(outliers)]
+    rows = task.X.reshape(len(task), -1).astype(np.float64)
+    odd = np.repeat([0, 1], [len(query), len(outliers)])
+    return rows[inliers[:half][:MOST]], rows[np.r_[query, outliers]], odd
+
+
+def pyod_scores(model, support, query):
+    # PyOD drops what does not fill a batch, and compares a row with the others.
+    rows = np.repeat(support, 2, axis=0) if len(support) == 1 else support
+    if isinstance(model, AutoEncoder | VAE):
+        model.set_params(batch_size=min(32, len(rows)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(rows).decision_function(query)
+
+
+def autoencoders():
+    return {
+        "AutoEncoder": AutoEncoder(verbose=0, random_state=0),
+        "VAE": VAE(verbose=0, random_state=0),
+    }
+
+
+def tabulate(tasks, n_seeds):
+    """Return mean AUROC by method and K, and of the ceilings by method."""
+    half = len(tasks) // 2
+    train, test = tasks[:half], tasks[half:]
+    found = {}
+
+    def note(name, k, odd, scores):
+        found.setdefault((name, k), []).append(roc_auc_score(odd, scores))
+
+    for seed in range(n_seeds):
+        rng = np.random.default_rng(seed)
+        parts = [split(task, rng) for task in test]
+        for name, detector in OURS.items():
+            detector = detector.set_params(random_state=seed).fit(train)
+            for k in SHOTS:
+                for aside, query, odd in parts:
+                    adapted = detector.adapt(aside[:k])
+                    note(name, k, odd, -adapted.score_samples(query))
+        for aside, query, odd in parts:
+            for k in SHOTS:
+                note("1-NN", k, odd, pyod_scores(KNN(n_neighbors=1), aside[:k], query))
+                for name, model in autoencoders().items():
+                    scores = pyod_scores(model, aside[:k], query)
+                    note(f"PyOD {name}", k, odd, scores)
+            for name, model in autoencoders().items():
+                scores = pyod_scores(model, aside, query)
+                note(f"PyOD {name}, all rows", None, odd, scores)
+    return {key: np.mean(values) for key, values in found.items()}, len(test)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default=os.environ.get("SKMETAAD_DATA", "."))
+    parser.add_argument("--collections", default=",".join(COLLECTIONS))
+    parser.add_argument("--seeds", type=int, default=1)
+    option = parser.parse_args()
+    for name in option.collections.split(","):
+        tasks = load(name, Path(option.data))
+        found, n_test = tabulate(tasks, option.seeds)
+        head = "".join(f"{f'K = {k}':>8}" for k in SHOTS)
+        print(f"{f'{name}, {n_test} test tasks':<34}{head}")
+        for method in dict.fromkeys(method for method, _ in found):
+            values = [found.get((method, k)) for k in SHOTS]
+            if None in values:
+                values = [found[method, None]] * len(SHOTS)
+            print(f"  {method:<32}" + "".join(f"{value:8.3f}" for value in values))
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
