@@ -1,0 +1,153 @@
+"""How a detector's score grows with the number of support rows."""
+
+import numpy as np
+
+from skmetaad.inspection._drawn import axes, bootstrap_interval, named
+from skmetaad.metrics import few_shot_scores
+
+
+class AdaptationCurveDisplay:
+    """Mean score over tasks against the number of support rows.
+
+    Use `from_estimator`, or give the scores of each task.
+
+    Parameters
+    ----------
+    n_support : array-like of shape (n_shots,)
+        Numbers of support rows.
+    scores : array-like of shape (n_shots, n_tasks)
+        The score of each task with so many support rows.
+    name : str, default=None
+        Label of the curve.
+    metric : str, default="score"
+        Label of the vertical axis.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+        The mean over tasks.
+    band_ : matplotlib collection
+        Its 95 % bootstrap interval over tasks.
+    ax_ : matplotlib Axes
+        The axes drawn on.
+    figure_ : matplotlib Figure
+        The figure of the axes.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from skmetaad.inspection import AdaptationCurveDisplay
+    >>> display = AdaptationCurveDisplay([1, 10], [[0.6, 0.7], [0.8, 0.9]])
+    >>> len(display.plot().line_.get_xdata())
+    2
+    >>> plt.close()
+    """
+
+    def __init__(self, n_support, scores, *, name=None, metric="score"):
+        self.n_support = np.asarray(n_support)
+        self.scores = np.asarray(scores, np.float64)
+        if self.scores.ndim != 2 or len(self.scores) != len(self.n_support):
+            raise ValueError(
+                f"scores has shape {self.scores.shape}: expected one row per number "
+                f"of support rows, ({len(self.n_support)}, n_tasks)."
+            )
+        self.name = name
+        self.metric = metric
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        task=None,
+        n_support=(1, 2, 5, 10, 20),
+        metric="roc_auc",
+        n_repeats=1,
+        random_state=0,
+        name=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Adapt a fitted meta-detector to tasks from more and more rows.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted meta-detector.
+        X : array-like of shape (n_rows, n_features), or TaskCollection
+            Rows of the tasks to evaluate on.
+        y : array-like of shape (n_rows,), default=None
+            Labels: -1 outlier, +1 inlier, 0 unlabelled.
+        task : array-like of shape (n_rows,), default=None
+            The task id of each row.
+        n_support : sequence of int, default=(1, 2, 5, 10, 20)
+            Numbers of support rows.
+        metric : str or callable, default="roc_auc"
+            As `few_shot_scores` takes it.
+        n_repeats : int, default=1
+            Supports drawn per task; values are averaged.
+        random_state : int, RandomState instance or None, default=0
+            Seed of the draws.
+        name : str, default=None
+            Label of the curve; None: the estimator's class.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: on new axes.
+        **kwargs : dict
+            For matplotlib's `plot`.
+
+        Returns
+        -------
+        display : AdaptationCurveDisplay
+            What was drawn.
+        """
+        scores = [
+            few_shot_scores(
+                estimator,
+                X,
+                y,
+                task=task,
+                metric=metric,
+                n_support=k,
+                n_repeats=n_repeats,
+                random_state=random_state,
+            )
+            for k in n_support
+        ]
+        values = [list(found.values()) for found in scores]
+        label = metric if isinstance(metric, str) else "score"
+        display = cls(n_support, values, name=named(estimator, name), metric=label)
+        return display.plot(ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None: on new axes.
+        **kwargs : dict
+            For matplotlib's `plot`.
+
+        Returns
+        -------
+        self : AdaptationCurveDisplay
+            With `line_`, `band_`, `ax_` and `figure_`.
+        """
+        self.ax_ = axes(ax)
+        self.figure_ = self.ax_.figure
+        options = {"marker": "o", "label": self.name, **kwargs}
+        mean = self.scores.mean(axis=1)
+        (self.line_,) = self.ax_.plot(self.n_support, mean, **options)
+        low, high = bootstrap_interval(self.scores)
+        self.band_ = self.ax_.fill_between(
+            self.n_support, low, high, color=self.line_.get_color(), alpha=0.2, lw=0
+        )
+        self.ax_.set_xscale("log")
+        self.ax_.set_xticks(self.n_support, [str(k) for k in self.n_support])
+        self.ax_.minorticks_off()
+        self.ax_.set(xlabel="support rows", ylabel=f"{self.metric}, mean over tasks")
+        if self.name is not None:
+            self.ax_.legend()
+        return self

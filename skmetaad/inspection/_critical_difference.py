@@ -1,0 +1,174 @@
+"""Mean ranks of several methods, and which of them the tasks cannot tell apart."""
+
+import numpy as np
+from scipy.stats import friedmanchisquare, rankdata, wilcoxon
+
+from skmetaad.inspection._drawn import NORMAL, axes
+
+
+class CriticalDifferenceDisplay:
+    """Critical-difference diagram of methods over tasks.
+
+    Methods are placed at their mean rank over tasks, 1 = best. Bars join methods that
+    Wilcoxon's signed-rank test with Holm's correction does not tell apart [1]_ [2]_.
+
+    Parameters
+    ----------
+    scores : dict of str to array-like of shape (n_tasks,)
+        The score of each method on the same tasks, higher = better.
+    alpha : float, default=0.05
+        Level of the tests, all pairs together.
+
+    Attributes
+    ----------
+    ranks_ : dict of str to float
+        Mean ranks, best first.
+    p_values_ : dict of (str, str) to float
+        Holm-adjusted p values, by pairs of methods, the better first.
+    friedman_p_ : float
+        The p value of Friedman's test of all methods being alike; NaN for two methods.
+    groups_ : list of tuple of str
+        Methods that are not told apart.
+    ax_ : matplotlib Axes
+        The axes drawn on.
+    figure_ : matplotlib Figure
+        The figure of the axes.
+
+    References
+    ----------
+    .. [1] Demsar (2006). Statistical Comparisons of Classifiers over Multiple Data
+       Sets. JMLR 7, 1-30.
+    .. [2] Benavoli, Corani, Mangili (2016). Should We Really Use Post-Hoc Tests Based
+       on Mean-Ranks? JMLR 17(5), 1-10. :arxiv:`1505.02288`
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> from skmetaad.inspection import CriticalDifferenceDisplay
+    >>> base = np.linspace(0.5, 0.9, 20)
+    >>> other = base + 0.01 * (-1.0) ** np.arange(20)
+    >>> scores = {"a": base + 0.05, "b": base, "c": other}
+    >>> display = CriticalDifferenceDisplay.from_predictions(scores)
+    >>> display.ranks_["a"], display.groups_
+    (1.0, [('b', 'c')])
+    >>> plt.close()
+    """
+
+    def __init__(self, scores, *, alpha=0.05):
+        table = {name: np.asarray(v, np.float64) for name, v in scores.items()}
+        shapes = {value.shape for value in table.values()}
+        if len(table) < 2 or len(shapes) != 1 or len(next(iter(shapes))) != 1:
+            raise ValueError(
+                f"scores has shapes { {k: v.shape for k, v in table.items()} }: "
+                "expected at least two methods with one score for each of the same "
+                "tasks."
+            )
+        self.scores = table
+        self.alpha = alpha
+        self._test()
+
+    @classmethod
+    def from_predictions(cls, scores, *, alpha=0.05, ax=None, **kwargs):
+        """Draw the diagram of known scores.
+
+        Parameters
+        ----------
+        scores : dict of str to array-like of shape (n_tasks,)
+            The score of each method on the same tasks, higher = better.
+        alpha : float, default=0.05
+            Level of the tests, all pairs together.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: on new axes.
+        **kwargs : dict
+            For matplotlib's `plot` of the bars.
+
+        Returns
+        -------
+        display : CriticalDifferenceDisplay
+            What was drawn.
+        """
+        return cls(scores, alpha=alpha).plot(ax, **kwargs)
+
+    def _test(self):
+        names = list(self.scores)
+        values = np.array([self.scores[name] for name in names])
+        mean = rankdata(-values, axis=0).mean(axis=1)
+        self.ranks_ = {
+            names[i]: float(mean[i]) for i in np.argsort(mean, kind="stable")
+        }
+        several = len(names) > 2
+        self.friedman_p_ = float(friedmanchisquare(*values)[1]) if several else np.nan
+        ordered = list(self.ranks_)
+        pairs = [(a, b) for i, a in enumerate(ordered) for b in ordered[i + 1 :]]
+        raw = [_p_value(self.scores[a] - self.scores[b]) for a, b in pairs]
+        self.p_values_ = dict(zip(pairs, _holm(raw), strict=True))
+        self.groups_ = _cliques(ordered, self.p_values_, self.alpha)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the diagram.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None: on new axes.
+        **kwargs : dict
+            For matplotlib's `plot` of the bars.
+
+        Returns
+        -------
+        self : CriticalDifferenceDisplay
+            With `ax_` and `figure_`.
+        """
+        self.ax_ = axes(ax)
+        self.figure_ = self.ax_.figure
+        n = len(self.ranks_)
+        left = (n + 1) // 2
+        top = 0.6 + 0.35 * len(self.groups_)
+        for i, (name, rank) in enumerate(self.ranks_.items()):
+            first = i < left
+            height = -top - 0.5 * (i if first else n - 1 - i)
+            end, side = (0.6, "right") if first else (n + 0.4, "left")
+            self.ax_.plot([rank, rank, end], [0, height, height], color="black", lw=0.8)
+            text = f"{name}  {rank:.2f}" if first else f"{rank:.2f}  {name}"
+            self.ax_.text(end, height, f" {text} ", ha=side, va="center")
+        for i, group in enumerate(self.groups_):
+            ends = [self.ranks_[name] for name in (group[0], group[-1])]
+            options = {"color": NORMAL, "lw": 4, "solid_capstyle": "round", **kwargs}
+            self.ax_.plot(ends, [-0.35 * (i + 1)] * 2, **options)
+        self.ax_.axhline(0, xmin=0, xmax=1, color="black", lw=1)
+        self.ax_.set(xlim=(0.6, n + 0.4), ylim=(-top - 0.5 * left, 0), yticks=[])
+        self.ax_.set_xticks(range(1, n + 1))
+        self.ax_.xaxis.tick_top()
+        self.ax_.set_xlabel("mean rank, 1 = best")
+        self.ax_.xaxis.set_label_position("top")
+        for side in ("left", "right", "bottom", "top"):
+            self.ax_.spines[side].set_visible(False)
+        return self
+
+
+def _p_value(difference):
+    return 1.0 if not difference.any() else float(wilcoxon(difference).pvalue)
+
+
+def _holm(p):
+    """Return p values adjusted by Holm's step-down method."""
+    order = np.argsort(p)
+    stepped = np.asarray(p)[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted.tolist()
+
+
+def _cliques(ordered, p_values, alpha):
+    """Return the longest runs of methods of which no pair is told apart."""
+    found = []
+    for i in range(len(ordered)):
+        end = i + 1
+        while end < len(ordered) and all(
+            p_values[name, ordered[end]] >= alpha for name in ordered[i:end]
+        ):
+            end += 1
+        if end - i > 1 and (not found or end > found[-1][1]):
+            found.append((i, end))
+    return [tuple(ordered[i:end]) for i, end in found]

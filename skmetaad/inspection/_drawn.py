@@ -1,0 +1,45 @@
+"""What the displays share: axes to draw on, and colours that say normal or not."""
+
+import numpy as np
+
+# Told apart by people who see no red and green, and in grey.
+NORMAL, OUTLIER, NEUTRAL = "#0072b2", "#d55e00", "#6e6e6e"
+
+
+def axes(ax):
+    """Return the axes to draw on, new ones if None."""
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "displays need matplotlib: install it with `pip install matplotlib`."
+        ) from error
+    return plt.subplots()[1]
+
+
+def same_length(**arrays):
+    """Return arrays of one axis and one length, or raise a ValueError."""
+    found = {name: np.asarray(value) for name, value in arrays.items()}
+    first = next(iter(found))
+    for name, value in found.items():
+        if value.ndim != 1 or len(value) != len(found[first]):
+            raise ValueError(
+                f"{name} has shape {value.shape}, {first} {found[first].shape}: "
+                "expected one value per row in each."
+            )
+    return found.values()
+
+
+def named(estimator, name):
+    """Return the name to show."""
+    return type(estimator).__name__ if name is None else name
+
+
+def bootstrap_interval(values, n_draws=2000):
+    """Return the 95 % interval of the mean over the last axis, (2, ...)."""
+    values = np.asarray(values, np.float64)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(values.shape[-1], size=(n_draws, values.shape[-1]))
+    return np.quantile(values[..., drawn].mean(axis=-1), [0.025, 0.975], axis=-1)

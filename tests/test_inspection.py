@@ -1,0 +1,230 @@
+"""The displays: what they show, and what they refuse."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+from sklearn.ensemble import IsolationForest
+
+from skmetaad import MetaPrototypeDetector, few_shot_scores
+from skmetaad.datasets import make_fleet
+from skmetaad.inspection import (
+    AdaptationCurveDisplay,
+    CriticalDifferenceDisplay,
+    EmbeddingDisplay,
+    ScoreHistogramDisplay,
+    TaskScoreDisplay,
+    TimelineDisplay,
+)
+
+FLEET = make_fleet(n_tasks=14, n_rows=60, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return MetaPrototypeDetector(n_iter=20, random_state=0).fit(FLEET[:10])
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+# ------------------------------------------------------------------------ what is shown
+
+
+def test_the_curve_is_the_mean_of_few_shot_scores(detector):
+    display = AdaptationCurveDisplay.from_estimator(
+        detector, FLEET[10:], n_support=(1, 5), n_repeats=2
+    )
+    for k, mean in zip((1, 5), display.line_.get_ydata(), strict=True):
+        scores = few_shot_scores(detector, FLEET[10:], n_support=k, n_repeats=2)
+        assert mean == pytest.approx(np.mean(list(scores.values())))
+    assert texts(display.ax_) == ["MetaPrototypeDetector"]
+    low, high = np.sort(display.band_.get_paths()[0].vertices[:, 1])[[0, -1]]
+    assert display.scores.min() <= low <= high <= display.scores.max()
+
+
+def test_curves_of_several_detectors_share_axes(detector):
+    one = AdaptationCurveDisplay([1, 5], np.ones((2, 3)), name="one").plot()
+    two = AdaptationCurveDisplay.from_estimator(
+        detector, FLEET[10:], n_support=(1, 5), name="two", ax=one.ax_, color="red"
+    )
+    assert two.ax_ is one.ax_
+    assert two.figure_ is one.figure_
+    assert two.line_.get_color() == "red"
+    assert texts(one.ax_) == ["one", "two"]
+
+
+def test_tasks_are_sorted_and_beside_their_reference(detector):
+    untrained = MetaPrototypeDetector(n_iter=1, random_state=1).fit(FLEET[:10])
+    display = TaskScoreDisplay.from_estimator(
+        detector, FLEET[10:], reference=untrained, n_support=5
+    )
+    expected = few_shot_scores(detector, FLEET[10:], n_support=5)
+    found = display.points_.get_offsets()[:, 0]
+    np.testing.assert_allclose(found, sorted(expected.values()))
+    ids = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert ids == sorted(expected, key=expected.get)
+    rival = few_shot_scores(untrained, FLEET[10:], n_support=5)
+    other = display.reference_points_.get_offsets()[:, 0]
+    np.testing.assert_allclose(other, [rival[i] for i in ids])
+
+
+def test_tasks_without_a_reference():
+    display = TaskScoreDisplay({1: 0.5}).plot()
+    assert display.reference_points_ is None
+    assert display.ax_.get_legend() is None
+
+
+def test_histograms_count_rows_by_label(detector):
+    new = FLEET[10]
+    adapted = detector.adapt(new.X[new.y == 1][:10])
+    display = ScoreHistogramDisplay.from_estimator(adapted, new.X, new.y, bins=7)
+    for kind, label in (("inlier", 1), ("outlier", -1)):
+        heights = [bar.get_height() for bar in display.bars_[kind]]
+        assert len(heights) == 7
+        assert sum(heights) == (new.y == label).sum()
+    assert "unlabelled" not in display.bars_
+    np.testing.assert_array_equal(display.decision, adapted.decision_function(new.X))
+    assert display.threshold_.get_xdata()[0] == 0
+
+
+def test_histograms_take_any_outlier_detector_and_tasks(detector):
+    new = FLEET[10]
+    forest = IsolationForest(random_state=0).fit(new.X)
+    assert ScoreHistogramDisplay.from_estimator(forest, new.X, new.y).bars_
+    X, y, task = FLEET[10:].arrays()
+    adapted = detector.adapt(FLEET[10:])
+    display = ScoreHistogramDisplay.from_estimator(adapted, X, y, task=task, name="all")
+    assert len(display.decision) == len(X)
+    assert display.ax_.get_title() == "all"
+
+
+def test_timelines_mark_alarms_and_runs_of_anomalies():
+    decision = np.array([1.0, -1, 2, -3, -4, 5, 6])
+    y = np.array([-1, -1, 1, 0, -1, 1, -1])
+    time = np.arange(7) * 10.0
+    display = TimelineDisplay.from_predictions(decision, y, time=time)
+    np.testing.assert_array_equal(display.alarms_.get_offsets()[:, 0], [10, 30, 40])
+    spans = [(w.get_x(), w.get_x() + w.get_width()) for w in display.windows_]
+    assert spans == [(0, 20), (40, 50), (60, 60)]
+    assert texts(display.ax_) == ["alarm (3)", "anomaly", "threshold"]
+    assert TimelineDisplay.from_predictions(decision).windows_ == []
+
+
+def test_timelines_judge_the_rows_of_a_task(detector):
+    new = FLEET[10]
+    adapted = detector.adapt(new.X[new.y == 1][:10])
+    display = TimelineDisplay.from_estimator(adapted, new.X, new.y)
+    np.testing.assert_array_equal(
+        display.line_.get_ydata(), adapted.decision_function(new.X)
+    )
+    assert display.ax_.get_title() == "MetaPrototypeDetector"
+
+
+def test_two_dimensions_keep_the_distances_of_a_plane():
+    rng = np.random.default_rng(0)
+    plane = np.linalg.qr(rng.normal(size=(5, 2)))[0].T
+    support, query = rng.normal(size=(3, 2)) @ plane, rng.normal(size=(4, 2)) @ plane
+    display = EmbeddingDisplay.from_predictions(support, query, [1, 1, -1, 0])
+    assert {k: len(v.get_offsets()) for k, v in display.query_.items()} == {
+        "inlier": 2,
+        "outlier": 1,
+        "unlabelled": 1,
+    }
+    flat = np.asarray(display.support_.get_offsets())
+    center = np.asarray(display.center_.get_offsets())[0]
+    odd = np.asarray(display.query_["outlier"].get_offsets())[0]
+    np.testing.assert_allclose(center, flat.mean(axis=0))
+    for i in range(3):
+        expected = np.linalg.norm(support[i] - query[2])
+        assert np.linalg.norm(flat[i] - odd) == pytest.approx(expected)
+
+
+def test_one_dimension_is_drawn_on_a_line():
+    display = EmbeddingDisplay.from_predictions([[1.0]], [[3.0]])
+    assert display.support_.get_offsets()[0, 1] == 0
+
+
+def test_embeddings_come_from_the_detector(detector):
+    new = FLEET[10]
+    support = new.X[new.y == 1][:10]
+    adapted = detector.adapt(support)
+    display = EmbeddingDisplay.from_estimator(adapted, support, new.X, new.y)
+    np.testing.assert_array_equal(display.support, adapted.embed(support))
+    with pytest.raises(TypeError, match="IsolationForest has no embed"):
+        EmbeddingDisplay.from_estimator(IsolationForest().fit(support), support, new.X)
+
+
+# --------------------------------------------------------------- critical differences
+
+
+def made_scores():
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.5, 0.9, 25)
+    noisy = {name: base + 0.02 * rng.normal(size=25) for name in ("b", "c", "d")}
+    return {**noisy, "a": base + 0.1, "e": base - 0.1}
+
+
+def test_ranks_groups_and_p_values():
+    scores = made_scores()
+    display = CriticalDifferenceDisplay.from_predictions(scores)
+    assert next(iter(display.ranks_)) == "a"
+    assert display.ranks_["a"] < 1.5
+    assert display.ranks_["e"] > 4.5
+    assert sum(display.ranks_.values()) == pytest.approx(15)
+    assert [sorted(group) for group in display.groups_] == [["b", "c", "d"]]
+    assert display.friedman_p_ < 1e-6
+    raw = sorted(wilcoxon(scores[a] - scores[b]).pvalue for a, b in display.p_values_)
+    found = sorted(display.p_values_.values())
+    assert found[0] == pytest.approx(10 * raw[0])
+    assert found[1] == pytest.approx(max(found[0], 9 * raw[1]))
+    assert found[-1] == pytest.approx(min(1, max(found[-2], raw[-1])))
+    shown = " ".join(text.get_text() for text in display.ax_.texts)
+    assert all(name in shown for name in scores)
+
+
+def test_holms_method_is_that_of_statsmodels():
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    scores = made_scores()
+    display = CriticalDifferenceDisplay(scores)
+    raw = [wilcoxon(scores[a] - scores[b]).pvalue for a, b in display.p_values_]
+    expected = multitest.multipletests(raw, method="holm")[1]
+    np.testing.assert_allclose(list(display.p_values_.values()), expected)
+
+
+def test_methods_that_are_the_same_are_in_one_group():
+    scores = {"x": np.linspace(0, 1, 9), "y": np.linspace(0, 1, 9)}
+    display = CriticalDifferenceDisplay.from_predictions(scores)
+    assert display.groups_ == [("x", "y")]
+    assert display.ranks_ == {"x": 1.5, "y": 1.5}
+    assert np.isnan(display.friedman_p_)
+
+
+# --------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: AdaptationCurveDisplay([1, 2], [[0.5]]), r"shape \(1, 1\)"),
+        (lambda: TaskScoreDisplay({}), "scores is empty"),
+        (lambda: TaskScoreDisplay({"a": 1.0}, {"b": 1.0}), "differ in task"),
+        (lambda: ScoreHistogramDisplay([1, 1], [0.5]), r"\(1,\)"),
+        (lambda: TimelineDisplay([0.5, 1.0], [1]), r"y has shape \(1,\)"),
+        (lambda: EmbeddingDisplay([[1.0]], [[1.0, 2.0]]), "one number of dimensions"),
+        (lambda: EmbeddingDisplay([[1.0]], [[2.0]], [1, 1]), "one label per query row"),
+        (lambda: CriticalDifferenceDisplay({"a": [1.0]}), "at least two methods"),
+        (lambda: CriticalDifferenceDisplay({"a": [1.0], "b": [1, 2]}), "the same"),
+    ],
+)
+def test_what_does_not_fit_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
