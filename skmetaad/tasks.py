@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skmetaad import _making
+from skmetaad import _html, _making
 from skmetaad._task import Task
 
 __all__ = ["Task", "TaskCollection", "as_collection"]
@@ -91,6 +91,8 @@ class TaskCollection(Sequence):
         if labelled := [task for task in self if task.y is not None]:
             text += f", n_outliers={sum(task.n_outliers for task in labelled)}"
         return f"TaskCollection({text})"
+
+    _repr_html_ = _html.table_of
 
     def __eq__(self, other):
         return isinstance(other, TaskCollection) and self._tasks == other._tasks

@@ -122,6 +122,16 @@ def test_collection_equals_one_of_the_same_tasks():
     assert pickle.loads(pickle.dumps(tasks)).ids == tasks.ids
 
 
+def test_notebooks_show_the_counts_of_each_task():
+    several = [Task(f"<{i}>", np.ones((3, 2)), [1, -1, 0]) for i in range(12)]
+    found = TaskCollection([*several, Task("last", [[1.0, 2.0]])])._repr_html_()
+    assert found.count("<tr>") == 11
+    cells = "<td>&lt;0&gt;</td><td>3</td><td>2</td><td>1</td><td>1</td><td>1</td>"
+    assert cells in found
+    assert "and 3 more" in found
+    assert "<tr><th>task" in TaskCollection([])._repr_html_()
+
+
 def test_collection_repr_shows_counts():
     assert repr(TaskCollection([])) == "TaskCollection(n_tasks=0)"
     mixed = TaskCollection(
