@@ -189,7 +189,7 @@ def test_negatives_of_the_whole_meta_batch(cls, glyphs):
         standardize=False,
         negatives="batch",
         n_support=5,
-        n_iter=60,
+        n_iter=120,
         random_state=0,
     ).fit(glyphs[:50])
     scores = few_shot_scores(det, glyphs[50:], n_support=5)
