@@ -40,6 +40,7 @@ METHODS = (
     RelationNetworkDetector(random_state=0),
     MetaSVDDDetector(random_state=0),
     MAMLAutoencoderDetector(random_state=0),
+    MAMLAutoencoderDetector(adversarial_epsilon=0.3, random_state=0),
 )
 
 
