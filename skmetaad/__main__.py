@@ -36,6 +36,7 @@ def main(argv=None):
     add_parser(commands)
     try:
         options = parser.parse_args(argv)
+        options.given = sys.argv[1:] if argv is None else argv
         return options.command(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -79,6 +79,7 @@ def test_a_row_in_support_and_query_stops_the_run():
         (["--set", "n_iter=-3"], "'n_iter' parameter"),
         (["--csv", "no/such/folder/out.csv"], "no such directory"),
         (["--plot", "out.xyz"], "unknown kind of file"),
+        (["--html", "no/such/folder/out.html"], "no such directory"),
         (["--what"], "unrecognized arguments: --what"),
     ],
 )

@@ -1,6 +1,7 @@
 """The `compare` command: options, and what runs in which order."""
 
 import argparse
+import shlex
 import sys
 from zipfile import BadZipFile
 
@@ -9,15 +10,17 @@ from skmetaad._compare._data import InputError
 from skmetaad._compare._images import digits
 from skmetaad._compare._methods import check_pyod, select
 from skmetaad._compare._outputs import (
+    check_matplotlib,
     check_plot,
     check_writable,
+    curves,
     write_csv,
-    write_plot,
 )
 from skmetaad._compare._progress import Progress
 from skmetaad._compare._report import report
 from skmetaad._compare._run import run
 
+PROGRAM = "python -m skmetaad"
 DESCRIPTION = """\
 Meta-train every detector on training tasks, adapt it to held-out tasks with K support
 rows, and rank the tasks' other rows. PyOD's detectors are fitted on the very same rows.
@@ -127,6 +130,7 @@ def add_parser(commands):
     )
     add("--csv", metavar="FILE", help="write all results, one row per task, K and seed")
     add("--plot", metavar="FILE", help="draw the curves over K")
+    add("--html", metavar="FILE", help="write the report as one page")
     add("--quiet", action="store_true", help="no progress on stderr")
     parser.set_defaults(command=compare)
 
@@ -136,6 +140,7 @@ def compare(options):
     check_pyod()
     check_writable("--csv", options.csv)
     check_plot(options.plot)
+    check_matplotlib("--html", options.html)
     methods = select(options.detectors, options.settings)
     collection = _collection(options).with_outliers(options.outliers)
     seeds = range(options.seed, options.seed + options.seeds)
@@ -163,7 +168,16 @@ def compare(options):
         if options.csv:
             write_csv(options.csv, records)
         if options.plot:
-            write_plot(options.plot, collection.name, methods, shots, records)
+            figure = curves(collection.name, methods, shots, records)
+            figure.savefig(options.plot, dpi=150)
+        if options.html:
+            # Loads matplotlib, which the command does without.
+            from skmetaad._compare._page import write_page
+
+            command = f"{PROGRAM} {shlex.join(options.given)}"
+            write_page(
+                options.html, command, collection, methods, shots, records, lines
+            )
     except OSError as error:
         raise InputError(f"the results could not be written: {error}") from error
     ran = {record.method for record in records}

@@ -23,16 +23,24 @@ def check_writable(option, path):
         raise InputError(f"{option} {path}: is a directory, expected a file.")
 
 
-def check_plot(path):
+def check_matplotlib(option, path):
     if path is None:
         return
-    check_writable("--plot", path)
+    check_writable(option, path)
     try:
-        from matplotlib.figure import Figure
+        import matplotlib  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"--plot needs matplotlib ({error}): install skmetaad[benchmarks]."
+            f"{option} needs matplotlib ({error}): install skmetaad[benchmarks]."
         ) from error
+
+
+def check_plot(path):
+    check_matplotlib("--plot", path)
+    if path is None:
+        return
+    from matplotlib.figure import Figure
+
     known = Figure().canvas.get_supported_filetypes()
     if Path(path).suffix.lstrip(".").lower() not in known:
         raise InputError(
@@ -48,8 +56,8 @@ def write_csv(path, records):
         writer.writerows(asdict(record) for record in records)
 
 
-def write_plot(path, title, methods, shots, records):
-    """Draw the mean of each metric over K, with its interval."""
+def curves(title, methods, shots, records):
+    """Return a figure of the mean of each metric over K, with its interval."""
     # Figure without pyplot: no window, and the user's backend is left alone.
     from matplotlib.figure import Figure
 
@@ -83,4 +91,4 @@ def write_plot(path, title, methods, shots, records):
     panels[0].set_title(title, loc="left")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize="small")
-    figure.savefig(path, dpi=150)
+    return figure
