@@ -6,6 +6,7 @@ import sys
 from zipfile import BadZipFile
 
 from skmetaad._compare._audit import audit
+from skmetaad._compare._cache import Cache
 from skmetaad._compare._data import InputError
 from skmetaad._compare._images import digits
 from skmetaad._compare._methods import check_pyod, select
@@ -131,6 +132,11 @@ def add_parser(commands):
     add("--csv", metavar="FILE", help="write all results, one row per task, K and seed")
     add("--plot", metavar="FILE", help="draw the curves over K")
     add("--html", metavar="FILE", help="write the report as one page")
+    add(
+        "--cache",
+        metavar="DIRECTORY",
+        help="keep finished runs here; the same command goes on where it was stopped",
+    )
     add("--quiet", action="store_true", help="no progress on stderr")
     parser.set_defaults(command=compare)
 
@@ -146,6 +152,7 @@ def compare(options):
     seeds = range(options.seed, options.seed + options.seeds)
     shots = _usable(options.shots, collection, seeds, options.max_query)
     overlap = audit(collection, shots, seeds, options.max_query)
+    cache = _cache(options, collection.name, shots)
     n_runs = len(methods) * len(collection.folds) * len(seeds)
     progress = Progress(n_runs, sys.stderr, options.quiet)
     try:
@@ -157,6 +164,7 @@ def compare(options):
             max_query=options.max_query,
             n_jobs=options.n_jobs,
             on_done=progress,
+            cache=cache,
         )
     finally:
         progress.close()
@@ -182,6 +190,15 @@ def compare(options):
         raise InputError(f"the results could not be written: {error}") from error
     ran = {record.method for record in records}
     return 0 if all(method.name in ran for method in methods if method.cls) else 1
+
+
+def _cache(options, *common):
+    if options.cache is None:
+        return None
+    try:
+        return Cache(options.cache, *common, options.max_query)
+    except OSError as error:
+        raise InputError(f"--cache {options.cache}: {error}") from error
 
 
 def _collection(options):

@@ -43,19 +43,33 @@ class Failure:
     task: str | None = None
 
 
-def run(collection, methods, shots, seeds, *, max_query, n_jobs, on_done):
-    """Return the records and failures of all cells, in a fixed order."""
+def run(collection, methods, shots, seeds, *, max_query, n_jobs, on_done, cache=None):
+    """Return the records and failures of all cells, in a fixed order.
+
+    Cells that `cache` has are not run; those that are run are stored in it.
+    """
     cells = [
         (fold, method, seed)
         for method in methods
         for fold in collection.folds
         for seed in seeds
     ]
-    n_workers = min(joblib.effective_n_jobs(n_jobs), len(cells))
     done = [None] * len(cells)
+    if cache is not None:
+        paths = [cache.path(*cell) for cell in cells]
+        done = [cache.get(path, Record, Failure) for path in paths]
+    left = [i for i, found in enumerate(done) if found is None]
+
+    def note(i, seconds):
+        fold, method, seed = cells[i]
+        on_done(f"{method.name}, fold {fold.name}, seed {seed}", seconds)
+
+    for i in np.setdiff1d(np.arange(len(cells)), left):
+        note(i, 0.0)
+    n_workers = max(1, min(joblib.effective_n_jobs(n_jobs), len(left)))
     tasks = (
-        joblib.delayed(_cell)(i, collection.name, *cell, shots, max_query)
-        for i, cell in enumerate(cells)
+        joblib.delayed(_cell)(i, collection.name, *cells[i], shots, max_query)
+        for i in left
     )
     # Workers inherit one thread for their libraries; this process is limited only
     # inside the block, when it runs the cells itself.
@@ -64,8 +78,9 @@ def run(collection, methods, shots, seeds, *, max_query, n_jobs, on_done):
         with threadpool_limits(1):
             for i, records, failures, seconds in parallel(tasks):
                 done[i] = records, failures
-                fold, method, seed = cells[i]
-                on_done(f"{method.name}, fold {fold.name}, seed {seed}", seconds)
+                if cache is not None:
+                    cache.put(paths[i], records, failures)
+                note(i, seconds)
     records = [record for part, _ in done for record in part]
     return records, [failure for _, part in done for failure in part]
 
