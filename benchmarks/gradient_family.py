@@ -11,6 +11,7 @@ the outliers, at most 1,000 rows, are the query. Mean AUROC over tasks and seeds
 import argparse
 import os
 import warnings
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,18 @@ OURS = {
 
 
 def load(name, folder):
+    """Return collections by name, one for each number of features."""
     if name == "digits":
         X, classes = load_digits(return_X_y=True)
-        return TaskCollection.from_classes(X, classes)
-    return load_directory(folder / name)
+        return {name: TaskCollection.from_classes(X, classes)}
+    tasks = load_directory(folder / name)
+    widths = sorted({task.n_features for task in tasks})
+    if len(widths) == 1:
+        return {name: tasks}
+    return {
+        f"{name} ({width} features)": tasks[[t.n_features == width for t in tasks]]
+        for width in widths
+    }
 
 
 def split(task, rng):
@@ -111,8 +120,9 @@ def main():
     parser.add_argument("--collections", default=",".join(COLLECTIONS))
     parser.add_argument("--seeds", type=int, default=1)
     option = parser.parse_args()
-    for name in option.collections.split(","):
-        tasks = load(name, Path(option.data))
+    names = option.collections.split(",")
+    parts = [load(name, Path(option.data)).items() for name in names]
+    for name, tasks in chain.from_iterable(parts):
         found, n_test = tabulate(tasks, option.seeds)
         head = "".join(f"{f'K = {k}':>8}" for k in SHOTS)
         print(f"{f'{name}, {n_test} test tasks':<34}{head}")
