@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from skmetaad._compare._methods import KNN
+from skmetaad.inspection._drawn import bootstrap_interval
 
 METRICS = {"auroc": "AUROC", "average_precision": "AP"}
 
@@ -81,11 +82,9 @@ def _summary(tasks, knn, rank, seed):
     )
 
 
-def interval(x, seed, n_resamples=2000):
+def interval(x, seed):
     """Return the 95 % percentile bootstrap interval of the mean over tasks."""
     if len(x) < 2:
         return np.nan, np.nan
-    rng = np.random.default_rng(seed)
-    means = x[rng.integers(len(x), size=(n_resamples, len(x)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    low, high = bootstrap_interval(x, seed)
     return float(low), float(high)

@@ -37,9 +37,9 @@ def named(estimator, name):
     return type(estimator).__name__ if name is None else name
 
 
-def bootstrap_interval(values, n_draws=2000):
-    """Return the 95 % interval of the mean over the last axis, (2, ...)."""
+def bootstrap_interval(values, seed=0, n_draws=2000):
+    """Return the 95 % percentile interval of the mean over the last axis, (2, ...)."""
     values = np.asarray(values, np.float64)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     drawn = rng.integers(values.shape[-1], size=(n_draws, values.shape[-1]))
     return np.quantile(values[..., drawn].mean(axis=-1), [0.025, 0.975], axis=-1)
