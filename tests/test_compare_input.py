@@ -75,6 +75,8 @@ def test_a_row_in_support_and_query_stops_the_run():
         (["--hard"], "--hard does not go with --tasks digits"),
         (["--set", "n_iter"], "expected PARAM=VALUE"),
         (["--set", "no_such=1"], "no_such: no detector compared has this parameter"),
+        (["--set", "Siamese.no_such=1"], "--set Siamese.no_such: expected a detector"),
+        (["--set", "LOF.n_neighbors=1"], "--set LOF.n_neighbors: expected a detector"),
         (["--detectors", "KDE"], "--set n_iter: sets parameters of our detectors"),
         (["--set", "n_iter=-3"], "'n_iter' parameter"),
         (["--csv", "no/such/folder/out.csv"], "no such directory"),

@@ -87,6 +87,18 @@ def test_the_interval_covers_the_mean_and_needs_two_tasks():
     assert np.isnan(interval(x[:1], 0)).all()
 
 
+def test_settings_reach_one_detector_or_all():
+    settings = ["n_iter=7", "siamese.n_iter = 9", "MetaSVDDDetector.n_support=(1, 2)"]
+    names = ["Siamese", "MetaSVDD", "MetaPrototype"]
+    params = {m.name: m.params for m in select(names, settings)}
+    assert params == {
+        "SiameseDetector": {"n_iter": 9},
+        "MetaSVDDDetector": {"n_iter": 7, "n_support": (1, 2)},
+        "MetaPrototypeDetector": {"n_iter": 7},
+        "KNN": {},
+    }
+
+
 def test_tables_are_aligned():
     assert table([["a", "1"], ["bcd", "22"]], ["x", "y"]) == [
         "x     y",

@@ -120,7 +120,8 @@ def add_parser(commands):
         default=[],
         metavar="PARAM=VALUE",
         dest="settings",
-        help="set a parameter of our detectors that have it; may be repeated",
+        help="set a parameter of our detectors that have it, or of one of them as "
+        "DETECTOR.PARAM=VALUE; may be repeated",
     )
     add(
         "--n-jobs",

@@ -102,6 +102,7 @@ def _parsed(settings):
 
 def _configured(methods, params):
     known = {m.name: set(m.cls().get_params()) for m in methods if m.cls}
+    params, single = _split(params, known)
     names = set().union(*known.values())
     unknown = sorted(params.keys() - names)
     if unknown and not known:
@@ -118,6 +119,7 @@ def _configured(methods, params):
     for method in methods:
         own = known.get(method.name, ())
         taken = {name: value for name, value in params.items() if name in own}
+        taken |= single.get(method.name, {})
         if taken:
             try:
                 method.cls(**taken)._validate_params()
@@ -125,6 +127,26 @@ def _configured(methods, params):
                 raise InputError(f"--set: {error}") from error
         configured.append(Method(method.name, method.cls, taken))
     return configured
+
+
+def _split(params, known):
+    """Return the parameters of all detectors, and by detector those of a single one."""
+    aliases = {_key(name): name for name in known}
+    aliases |= {_key(name.removesuffix("Detector")): name for name in known}
+    shared, single = {}, {}
+    for name, value in params.items():
+        detector, dot, own = name.rpartition(".")
+        method = aliases.get(_key(detector))
+        if not dot:
+            shared[name] = value
+        elif own in known.get(method, ()):
+            single.setdefault(method, {})[own] = value
+        else:
+            raise InputError(
+                f"--set {name}: expected a detector of ours that is compared, a dot, "
+                "and a parameter of it."
+            )
+    return shared, single
 
 
 def _pyod_class(name):

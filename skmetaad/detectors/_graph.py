@@ -54,7 +54,7 @@ class GraphNetworkDetector(EncoderDetector):
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
         largest number; one is drawn per meta-batch.
-    n_support_outliers : int or tuple of (int, int), default=(0, 5)
+    n_support_outliers : int or tuple of (int, int), default=0
         Labelled outliers in the support of meta-training's episodes, where a task has
         some to spare. A tuple gives the smallest and the largest number. Detectors
         trained so make more of labelled outliers in a new task's support.
@@ -166,7 +166,7 @@ class GraphNetworkDetector(EncoderDetector):
         standardize=True,
         augment=None,
         n_support=(1, 50),
-        n_support_outliers=(0, 5),
+        n_support_outliers=0,
         n_query=32,
         negatives="auto",
         chronological=False,
