@@ -14,7 +14,7 @@ def _known(source):
     """Write with the commands that docutils knows, where it lacks a common one."""
     source = re.sub(r"\\(?:[bB]ig)(?=[\[({])", r"\\left", source)
     source = re.sub(r"\\(?:[bB]ig)(?=[\])}])", r"\\right", source)
-    return source.replace(r"\dots", r"\ldots")
+    return source.replace(r"\dots", r"\ldots").replace(r"\textstyle", "")
 
 
 def _markup(node, *, block):

@@ -53,10 +53,9 @@ def escape(app, what, name, value, options, lines):
     """Escape what in a parameter's type would be read as markup."""
     for i, line in enumerate(lines):
         line = re.sub(r"(shape \(\w+)_,", r"\1\\_,", line)
-        if line.startswith("    ") or ", default=" not in line:
-            lines[i] = line
-        else:
-            lines[i] = line.replace('"**/*', r'"\*\*/\*')
+        if re.match(r"\s*\*\*\w+\*\* : .*default=", line):
+            line = line.replace('"**/*', r'"\*\*/\*')
+        lines[i] = line
 
 
 def setup(app):
