@@ -29,8 +29,9 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
-    "mathml",  # docs/_ext
-    "pages",  # docs/_ext
+    "landing",  # docs/_ext, as the next two
+    "mathml",
+    "pages",
 ]
 root_doc = "index"
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
