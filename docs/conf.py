@@ -37,8 +37,9 @@ root_doc = "index"
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "_ext", "_templates", "tutorials", "auto_examples/*.py"]
 templates_path = ["_templates"]
-nitpicky = False
-needs_sphinx = "8"
+default_role = "py:obj"
+smartquotes = False
+toc_object_entries_show_parents = "hide"
 
 extlinks = {
     "doi": ("https://doi.org/%s", "doi:%s"),
@@ -80,6 +81,8 @@ html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "github-dark",
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["search-button"],

@@ -17,7 +17,8 @@ LINES = {  # column of the table: label, colour on light and on dark, width
     "best of six PyOD": ("best of six PyOD", "#5f5f5f", "#b0b0b0", 1.4),
     "1-NN": ("nearest neighbour", "#5f5f5f", "#b0b0b0", 1.4),
 }
-STYLES = {"best of six PyOD": "--", "1-NN": ":"}
+# The rivals: line, marker and its size. They may lie on top of a line of ours.
+RIVALS = {"best of six PyOD": ("--", "^", 6), "1-NN": (":", "s", 8)}
 INK = {"light": "#24292f", "dark": "#d0d7de"}
 
 
@@ -44,27 +45,29 @@ def draw(path, table, mode):
     options = dict.fromkeys(
         ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color"), INK[mode]
     )
-    options |= {"ytick.color": INK[mode], "font.size": 11, "svg.hashsalt": "landing"}
+    options |= {"ytick.color": INK[mode], "font.size": 12, "svg.hashsalt": "landing"}
     with plt.rc_context(options):
-        figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
+        figure, axes = plt.subplots(2, 2, figsize=(7.2, 6.2), layout="constrained")
         for ax, (collection, title) in zip(axes.flat, PANELS.items(), strict=True):
             for name, (label, light, dark, width) in LINES.items():
                 curve = table[collection][name]
+                line, marker, size = RIVALS.get(name, ("-", "o", 5.5))
                 ax.plot(
                     list(curve),
                     list(curve.values()),
-                    STYLES.get(name, "-"),
+                    line,
                     color=light if mode == "light" else dark,
                     lw=width,
-                    marker="o",
-                    ms=2.5 * width,
+                    marker=marker,
+                    ms=size,
+                    mfc="none" if name in RIVALS else None,
                     label=label,
                 )
             shots = list(curve)
             ax.set_xscale("log")
             ax.set_xticks(shots, [str(k) for k in shots])
             ax.minorticks_off()
-            ax.set_title(title, fontsize=11)
+            ax.set_title(title, fontsize=12, pad=10)
             ax.spines[["top", "right"]].set_visible(False)
             ax.patch.set_alpha(0)
         for ax in axes[1]:

@@ -34,7 +34,7 @@ def inline(self, node):
 
 
 def displayed(self, node):
-    self.body.append(f'<div class="math">{_markup(node, block=True)}</div>')
+    self.body.append(f'<div class="formula">{_markup(node, block=True)}</div>')
     raise SkipNode
 
 
