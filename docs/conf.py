@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
     "within_subsection_order": "pages.tutorial_order",
+    "capture_repr": (),
     "show_memory": False,
     "min_reported_time": 0,
     "abort_on_example_error": True,

@@ -28,7 +28,14 @@ def tutorial_order(file):
 
 
 def relink(app, docname, source):
-    """Lead links to files outside docs/ to the pages made of them."""
+    """Lead links to files outside docs/ to the pages made of them, papers to arXiv."""
+    if app.env.doc2path(docname, base=False).suffix != ".md":
+        return
+    source[0] = re.sub(
+        r"(?<![\[/\w])arXiv:(\d{4}\.\d{4,5})",
+        r"[arXiv:\1](https://arxiv.org/abs/\1)",
+        source[0],
+    )
     depth = docname.count("/")
     for file, page in ELSEWHERE.items():
         outside = re.escape("../" * (depth + 1) + file)

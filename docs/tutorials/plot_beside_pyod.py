@@ -48,7 +48,7 @@ detectors = {
     "KNN, 1 neighbour": PyODDetector(KNN(n_neighbors=1)),
     "KNN, 5 neighbours": PyODDetector(KNN(n_neighbors=5)),
     "LOF": PyODDetector(LOF(n_neighbors=5)),
-    "IForest": PyODDetector(IForest(random_state=0)),
+    "IForest": PyODDetector(IForest(), random_state=0),
     "OCSVM": PyODDetector(OCSVM()),
     "KDE": PyODDetector(KDE()),
     "ECOD (transductive)": PyODDetector(ECOD()),

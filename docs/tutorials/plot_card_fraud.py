@@ -74,7 +74,7 @@ print(known)
 detectors = {
     "MetaPrototype": MetaPrototypeDetector(random_state=0),
     "nearest neighbour": PyODDetector(KNN(n_neighbors=1)),
-    "isolation forest": PyODDetector(IForest(random_state=0)),
+    "isolation forest": PyODDetector(IForest(), random_state=0),
 }
 shots = (5, 10, 20, 50)
 print(f"{'mean AP at K =':<20}" + "".join(f"{k:>7}" for k in shots))
