@@ -31,7 +31,7 @@ from skmetaad import (
 from skmetaad.datasets import make_fleet
 from skmetaad.inspection import CriticalDifferenceDisplay
 
-fleet = make_fleet(n_tasks=70, n_rows=400, random_state=1)
+fleet = make_fleet(n_tasks=70, n_rows=200, random_state=1)
 known, new = fleet[:40], fleet[40:]
 
 # %%
