@@ -1,5 +1,8 @@
 """Runs the Python blocks of README.md and the documentation."""
 
+import sys
+from types import ModuleType
+
 import pytest
 from _imports import ROOT
 from _markdown import markdown_files, python_blocks
@@ -11,11 +14,12 @@ PAGES = {str(p.relative_to(ROOT)): p for p in markdown_files() if python_blocks(
 def test_blocks_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    names = {"__name__": "__main__"}
+    main = ModuleType("__main__")  # so that classes of a page can be pickled
+    monkeypatch.setitem(sys.modules, "__main__", main)
     for line, source in python_blocks(PAGES[page]):
         # Empty lines ahead, so that a traceback shows the line of the page.
         code = compile("\n" * (line - 1) + source, str(PAGES[page]), "exec")
-        exec(code, names)
+        exec(code, vars(main))
 
 
 def test_readme_shows_an_example():
