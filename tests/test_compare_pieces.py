@@ -14,7 +14,8 @@ from _comparing import (
 )
 
 from skmetaad import TaskCollection
-from skmetaad._compare._methods import column_scale, pyod_scores, select
+from skmetaad._compare._baselines import column_scale, pyod_scores
+from skmetaad._compare._methods import select
 from skmetaad._compare._progress import Progress
 from skmetaad._compare._report import table
 from skmetaad._compare._run import Record, run

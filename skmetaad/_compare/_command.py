@@ -20,6 +20,7 @@ from skmetaad._compare._outputs import (
 from skmetaad._compare._progress import Progress
 from skmetaad._compare._report import report
 from skmetaad._compare._run import run
+from skmetaad._compare._series import SERIES
 
 PROGRAM = "python -m skmetaad"
 DESCRIPTION = """\
@@ -150,6 +151,8 @@ def compare(options):
     check_matplotlib("--html", options.html)
     methods = select(options.detectors, options.settings)
     collection = _collection(options).with_outliers(options.outliers)
+    if options.detectors is None and not collection.in_order:
+        methods = [method for method in methods if method.name not in SERIES]
     seeds = range(options.seed, options.seed + options.seeds)
     shots = _usable(options.shots, collection, seeds, options.max_query)
     overlap = audit(collection, shots, seeds, options.max_query)

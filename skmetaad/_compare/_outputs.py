@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from skmetaad._compare._baselines import KNN
 from skmetaad._compare._data import InputError
-from skmetaad._compare._methods import KNN
 from skmetaad._compare._run import Record
 from skmetaad._compare._summary import METRICS, summarize
 

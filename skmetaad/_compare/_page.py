@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from skmetaad._compare._methods import KNN
+from skmetaad._compare._baselines import KNN
 from skmetaad._compare._outputs import curves
 from skmetaad._compare._summary import METRICS, per_task, summarize
 from skmetaad.inspection import CriticalDifferenceDisplay

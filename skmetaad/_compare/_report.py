@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skmetaad._compare._methods import KNN, REMARKS
+from skmetaad._compare._baselines import KNN, REMARKS
 from skmetaad._compare._summary import METRICS, summarize
 
 MARK = ">"

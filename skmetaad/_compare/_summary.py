@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from skmetaad._compare._methods import KNN
+from skmetaad._compare._baselines import KNN
 from skmetaad.inspection._drawn import bootstrap_interval
 
 METRICS = {"auroc": "AUROC", "average_precision": "AP"}
