@@ -44,10 +44,9 @@ def report(collection, methods, shots, seeds, records, failures, audit, max_quer
         "tasks (each the mean over seeds).",
         "rank: mean rank over tasks, 1 = best. W-T-L: tasks won, tied and lost against "
         "k-NN. AP: average precision, outliers positive.",
-        "worse: share of tasks with an AUROC below that of k-NN (negative transfer). "
-        "p: Wilcoxon's signed-rank",
-        "test against k-NN, two-sided, and after Holm's correction for all methods at "
-        f"this K; '-' on fewer than {MIN_TASKS} tasks.",
+        "worse: share of tasks with an AUROC below that of k-NN (negative transfer).",
+        "p: Wilcoxon's signed-rank test against k-NN, and after Holm's correction for "
+        f"all methods at this K; '-' on fewer than {MIN_TASKS} tasks.",
         "false alarms: share of the query's inliers flagged at the detector's own "
         "threshold; nominal: the share it aims at.",
     ]
@@ -126,9 +125,9 @@ def _tests(k, methods, summaries, rates):
         row = [f"{_mark(method.name)} {method.name}", "", "", ""]
         if method.name != KNN:
             row[1:] = [
-                number(found.negative_transfer, ".2f"),
-                number(found.p, ".2g"),
-                number(found.p_holm, ".2g"),
+                _number(found.negative_transfer, ".2f"),
+                _number(found.p, ".2g"),
+                _number(found.p_holm, ".2g"),
             ]
         rate = rates.get((method.name, k))
         if rate is None:
@@ -144,8 +143,7 @@ def _tests(k, methods, summaries, rates):
     return table(rows, header)
 
 
-def number(value, form):
-    """Return a number as text, "-" where there is none."""
+def _number(value, form):
     return format(value, form) if np.isfinite(value) else "-"
 
 
