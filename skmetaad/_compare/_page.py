@@ -93,13 +93,13 @@ def _table(k, methods, summaries, rates, records):
     for label in METRICS.values():
         names += [label, "95 %", "rank", "wins", "losses"]
         if label == METRICS["auroc"]:
-            names += ["worse", "p", "p (Holm)"]
-    names += ["false alarms", "nominal"]
+            names += ["worse", "p", "p (Holm)", "false alarms", "nominal"]
     head = "".join(f'<th scope="col"><button>{name}</button></th>' for name in names)
     rows = []
     for method in methods:
         if (method.name, k) not in summaries["auroc"]:
             continue
+        rate = rates.get((method.name, k))
         cells = [f'<td data-value="{escape(method.name)}">{escape(method.name)}</td>']
         for metric in METRICS:
             found = summaries[metric][method.name, k]
@@ -115,12 +115,9 @@ def _table(k, methods, summaries, rates, records):
                     _cell(found.negative_transfer, ".2f"),
                     _cell(found.p, ".2g"),
                     _cell(found.p_holm, ".2g"),
+                    _cell(rate.mean if rate else np.nan, ".3f"),
+                    _cell(rate.contamination if rate else np.nan, "g"),
                 ]
-        rate = rates.get((method.name, k))
-        cells += [
-            _cell(rate.mean if rate else np.nan, ".3f"),
-            _cell(rate.contamination if rate else np.nan, "g"),
-        ]
         mark = ' class="knn"' if method.name == KNN else ""
         mean = summaries["auroc"][method.name, k].mean
         rows.append((-mean, f"<tr{mark}>{''.join(cells)}</tr>"))

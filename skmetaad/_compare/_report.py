@@ -150,7 +150,8 @@ def _number(value, form):
 def friedman_line(records, k):
     """Return a line with Friedman's test at one K."""
     p, n_methods, n_tasks = friedman(records, "auroc", k)
-    start = f"Friedman's test of {n_methods} methods over {n_tasks} tasks, K = {k}"
+    tasks = f"{n_tasks} task{'' if n_tasks == 1 else 's'}"
+    start = f"Friedman's test of {n_methods} methods over {tasks}, K = {k}"
     if np.isnan(p):
         return f"{start}: -, it takes three methods and two tasks."
     return f"{start}: p = {p:.2g}."
