@@ -26,7 +26,7 @@ def classes():
     found = []
     for module in map(load, MODULES):
         for name, cls in inspect.getmembers(module, inspect.isclass):
-            if cls.__module__ == module.__name__:
+            if cls.__module__ == module.__name__ and not name.startswith("_"):
                 found.append(pytest.param(cls, id=f"{module.__name__}.{name}"))
     return found
 
@@ -46,8 +46,10 @@ def test_benchmarks_run(cls):
     assert names
     # Every detector, and the smallest of what is a number.
     values = [p if isinstance(p[0], str) else p[:1] for p in params_of(cls)]
+    made = cls()
+    cached = [made.setup_cache()] if hasattr(cls, "setup_cache") else []
     for params in itertools.product(*values):
-        made = cls()
+        params = (*cached, *params)
         made.setup(*params)
         for name in names:
             value = getattr(made, name)(*params)
