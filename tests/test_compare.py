@@ -120,7 +120,8 @@ def test_labelled_outliers_leave_the_query_and_one_at_least():
 
 def test_our_detectors_learn_from_labelled_outliers(tmp_path, capsys):
     folder = save_split(tmp_path / "fleet")
-    assert compare("--tasks", folder, "--shots", "5", "--outliers", "2") == 0
+    args = ["--tasks", folder, "--shots", "5", "--outliers", "2"]
+    assert compare(*args, "--detectors", "ours") == 0
     out = capsys.readouterr().out
     assert "2 labelled outlier(s) beside the K rows" in out
     assert "MetaPrototypeDetector" in out
@@ -150,7 +151,8 @@ def test_the_main_process_keeps_its_number_of_threads(tmp_path):
     import torch
 
     before = torch.get_num_threads()
-    compare("--tasks", save_split(tmp_path / "fleet"), "--shots", "3")
+    folder = save_split(tmp_path / "fleet")
+    compare("--tasks", folder, "--shots", "3", "--detectors", "metasvdd,pyod")
     assert torch.get_num_threads() == before
 
 
@@ -170,7 +172,8 @@ def test_tasks_with_a_train_part_give_the_support_from_it(tmp_path, capsys):
             support, query, y = task.draw(5, 0, 2000)
             assert set(row_hashes(fold.X[support])) <= set(row_hashes(X_train))
             assert (len(query), (y == -1).sum()) == (60, 10)
-    assert compare("--tasks", folder, "--shots", "1,10", "--folds", 2) == 0
+    args = ["--tasks", folder, "--shots", "1,10", "--folds", 2]
+    assert compare(*args, "--detectors", "ours") == 0
     out = capsys.readouterr().out
     assert "4 held-out tasks in 2 folds" in out
     assert "> KNN" in out
