@@ -1,5 +1,6 @@
 """One-class MAML: a classifier whose inner loop sees the support's inliers only."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +51,18 @@ class MAMLClassifier(MAML):
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling and network."""
+        (state,) = self.states(params, support, y, mask)
+        return state
+
+    def states(
+        self,
+        params: Params,
+        support: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        *,
+        each: bool = False,
+    ) -> Iterator[Params]:
         inlier, outlier = mask & (y != -1), mask & (y == -1)
         mean, scale = task_moments(
             params, support, inlier.to(support.dtype), self.strength
@@ -58,18 +71,17 @@ class MAMLClassifier(MAML):
         z = as_seen(params, state, support, self.standardize)
         normal, odd = share(inlier, z), share(outlier, z)
 
-        def support_loss(net: Params) -> Tensor:
-            logit = self.logit(params | net, z)
+        def support_loss(net: Params, z: Tensor) -> Tensor:
+            logit = self.logit(net, z)
             return (softplus(-logit) * normal + softplus(logit) * odd).sum(dim=1)
 
-        return state | self.fast(params, support_loss, len(support))
+        for fast in self.fast(params, support_loss, z, each=each):
+            yield state | fast
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         z = as_seen(params, state, query, self.standardize)
         return self.logit(params | state, z)
 
-    def loss(self, params: Params, batch: Batch) -> Tensor:
+    def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
         """Return the separation of the query's inliers from its outliers."""
-        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
-        apart = separation(self.score(params, state, batch.query), batch.query_y)
-        return apart + self.pull(params, state)
+        return separation(self.score(params, state, batch.query), batch.query_y)
