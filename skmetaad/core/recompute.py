@@ -85,10 +85,9 @@ class _Recomputed(torch.autograd.Function):
         with torch.enable_grad():
             pairs = zip(ctx.run(inputs), gradients, strict=True)
             pairs = [(value, grad) for value, grad in pairs if value.requires_grad]
+        outputs, gradients = zip(*pairs, strict=True)
         leaves = [value for value in inputs if value.requires_grad]
-        found = torch.autograd.grad(
-            *zip(*pairs, strict=True), leaves, allow_unused=True
-        )
+        found = torch.autograd.grad(outputs, leaves, gradients, allow_unused=True)
         found = iter(found)
         return None, *[next(found) if want else None for want in wanted]
 
