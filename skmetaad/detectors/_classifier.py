@@ -50,7 +50,7 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
     checkpoint_inner : bool, default=False
         Whether to save memory in `fit` by computing the inner steps a second time in
         the backward pass. What is kept then grows with the root of `inner_steps`, and
-        a meta-iteration takes about a third longer. Gradients are the same.
+        a meta-iteration takes up to a half longer. Gradients are the same.
     max_tasks_at_once : int or None, default=None
         Largest number of episodes in memory at once in `fit`; larger meta-batches are
         taken in parts, whose gradients add up to that of the whole. None: all.

@@ -53,7 +53,8 @@ class InnerLoop:
         # Episodes of a batch have as many inliers each, so that means of parts weighted
         # by their episodes are those of the whole.
         for start in range(0, n_tasks, size):
-            part = Batch(*[value[start : start + size] for value in batch])
+            here = slice(start, start + size)
+            part = Batch(*[None if v is None else v[here] for v in batch])
             yield len(part.support) / n_tasks, [part]
 
     def _diverged(self, core, params, batches):
