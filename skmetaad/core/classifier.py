@@ -39,14 +39,17 @@ class MAMLClassifier(MAML):
         params[LAST + "bias"] = torch.zeros(1)
         return params | self.first_rates(params)
 
-    def logit(self, net: Params, z: Tensor) -> Tensor:
-        """Return the log-odds of an inlier (T, R) of scaled rows."""
+    def embed(self, net: Params, z: Tensor) -> Tensor:
+        """Return what the last layer sees (T, R, e) of scaled rows."""
         layers = {
             name.removeprefix(LAYERS): value
             for name, value in net.items()
             if name.startswith(LAYERS)
         }
-        embedded = torch.relu(self.encoder.per_task(layers, z))
+        return torch.relu(self.encoder.per_task(layers, z))
+
+    def logit(self, net: Params, embedded: Tensor) -> Tensor:
+        """Return the log-odds of an inlier (T, R)."""
         return affine(embedded, net[LAST + "weight"], net[LAST + "bias"]).squeeze(2)
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
@@ -71,16 +74,20 @@ class MAMLClassifier(MAML):
         z = as_seen(params, state, support, self.standardize)
         normal, odd = share(inlier, z), share(outlier, z)
 
-        def support_loss(net: Params, z: Tensor) -> Tensor:
-            logit = self.logit(net, z)
+        anil = self.algorithm == "anil"
+        rows = self.embed(params, z) if anil else z  # which no inner step changes
+
+        def support_loss(net: Params, rows: Tensor) -> Tensor:
+            logit = self.logit(net, rows if anil else self.embed(net, rows))
             return (softplus(-logit) * normal + softplus(logit) * odd).sum(dim=1)
 
-        for fast in self.fast(params, support_loss, z, each=each):
+        for fast in self.fast(params, support_loss, rows, each=each):
             yield state | fast
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         z = as_seen(params, state, query, self.standardize)
-        return self.logit(params | state, z)
+        net = params | state
+        return self.logit(net, self.embed(net, z))
 
     def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
         """Return the separation of the query's inliers from its outliers."""
