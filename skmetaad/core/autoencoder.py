@@ -166,14 +166,18 @@ class MAMLAutoencoder(MAML):
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         r"""Return :math:`b - e^a (\log e(x) - c \, \overline{\log e}_{support})`."""
         z = as_seen(params, state, query, self.standardize)
-        error = self._log_error(params, state, z)
+        return self._score(params, state, self._log_error(params, state, z))
+
+    def _score(self, params: Params, state: Params, log_error: Tensor) -> Tensor:
         level = params[HEAD + "level"] * state["level"].unsqueeze(1)
         slope = params[HEAD + "slope"].exp()
-        return params[HEAD + "bias"] - slope * (error - level)
+        return params[HEAD + "bias"] - slope * (log_error - level)
 
     def _log_error(self, params: Params, net: Params, z: Tensor) -> Tensor:
+        return self._log(params, *self.errors(params | net, z))
+
+    def _log(self, params: Params, error: Tensor, penalty: Tensor) -> Tensor:
         weight = torch.softmax(params[HEAD + "feature"], dim=0)
-        error, penalty = self.errors(params | net, z)
         return torch.log(error @ weight + penalty + 1e-6)
 
     def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
@@ -181,11 +185,14 @@ class MAMLAutoencoder(MAML):
         z = as_seen(params, state, batch.query, self.standardize)
         net = params | state
         error, penalty = self.errors(net, z, noisy=True)
+        if self.variant in ("plain", "adversarial"):  # no noise to be without
+            log_error = self._log(params, error, penalty)
+        else:
+            log_error = self._log_error(params, state, z)
         inlier = (batch.query_y == 1).to(z.dtype)
         error = error.mean(dim=2) + penalty
         reconstruction = (error * inlier).sum() / inlier.sum().clamp_min(1.0)
-        score = self.score(params, state, batch.query)
-        apart = separation(score, batch.query_y)
+        apart = separation(self._score(params, state, log_error), batch.query_y)
         total = reconstruction + self.separation_weight * apart
         if self.variant == "adversarial":
             total = total + self.duel(params, self.encode(net, z), inlier)
