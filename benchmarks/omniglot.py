@@ -8,12 +8,17 @@ class-balanced accuracy at the detector's own threshold, beside PyOD's detectors
 on the pixels of the same supports.
 
     python benchmarks/omniglot.py --data DIRECTORY
+
+One-class MAML, whose inner loop sees the K drawings alone:
+
+    python benchmarks/omniglot.py --detector MAMLClassifierDetector --data DIRECTORY
 """
 
 import argparse
 import os
 import time
 import warnings
+from ast import literal_eval
 from importlib import import_module
 from pathlib import Path
 
@@ -148,6 +153,13 @@ def options():
     folder = Path(os.environ.get("SKMETAAD_DATA", ".")) / "omniglot"
     parser.add_argument("--data", default=folder, help="holds background.npz, test.npz")
     parser.add_argument("--detector", default="MetaPrototypeDetector")
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="parameters of the detector, as inner_steps=3 algorithm=anil",
+    )
     parser.add_argument("--n-iter", type=int, default=10_000)
     parser.add_argument("--n-channels", type=int, default=64)
     parser.add_argument("--n-tasks", type=int, default=2000)
@@ -156,27 +168,42 @@ def options():
     return parser.parse_args()
 
 
+def parameters(option, cls):
+    """Return the settings of a detector: those of all, its own, and the user's."""
+    names = cls().get_params()
+    found = {
+        "encoder": "conv4",
+        "image_shape": (28, 28),
+        "n_channels": option.n_channels,
+        "standardize": False,
+        "augment": "distort",
+        "negatives": "batch",
+        "n_support": (1, 5),
+        "n_query": 10,
+        "meta_batch_size": 64,
+        "n_iter": option.n_iter,
+        "learning_rate": 2e-3,
+        "early_stopping": True,
+        "validation_fraction": 0.1,
+        "n_iter_no_change": option.n_iter,
+        "random_state": option.seed,
+    }
+    if "n_networks" in names:
+        found["n_networks"] = 1
+    if "inner_steps" in names:
+        found |= {"negatives": "other_tasks", "meta_batch_size": 16}
+    for pair in option.set:
+        name, _, value = pair.partition("=")
+        try:
+            found[name] = literal_eval(value)
+        except (SyntaxError, ValueError):
+            found[name] = value
+    return found
+
+
 def fitted(option, tasks):
     cls = dict(all_detectors())[option.detector]
-    detector = cls(
-        encoder="conv4",
-        image_shape=(28, 28),
-        n_channels=option.n_channels,
-        standardize=False,
-        augment="distort",
-        negatives="batch",
-        n_support=(1, 5),
-        n_query=10,
-        meta_batch_size=64,
-        n_iter=option.n_iter,
-        learning_rate=2e-3,
-        early_stopping=True,
-        validation_fraction=0.1,
-        n_iter_no_change=option.n_iter,
-        random_state=option.seed,
-    )
-    if "n_networks" in detector.get_params():
-        detector.set_params(n_networks=1)
+    detector = cls(**parameters(option, cls))
     start = time.perf_counter()
     detector.fit(tasks)
     print(f"{detector}\nmeta-trained in {(time.perf_counter() - start) / 60:.1f} min")

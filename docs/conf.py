@@ -29,8 +29,7 @@ extensions = [
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
-    "landing",  # docs/_ext, as the next two
-    "mathml",
+    "mathml",  # docs/_ext, as the next one
     "pages",
 ]
 root_doc = "index"

@@ -20,6 +20,7 @@ from _comparing import (
 )
 
 from skmetaad._compare._audit import row_hashes
+from skmetaad._compare._baselines import PYOD
 from skmetaad._compare._data import HeldOut
 from skmetaad._compare._images import digits
 
@@ -45,7 +46,7 @@ def digits_run(tmp_path_factory):
 def test_digits_prints_every_method_at_every_k(digits_run):
     assert digits_run.code == 0
     one, five = digits_run.text.split("K = 5 ")
-    for name in [*OURS, "KNN", "LOF", "IForest", "ECOD", "OCSVM", "KDE"]:
+    for name in [*OURS, *PYOD]:
         assert f" {name}" in one
         assert f" {name}" in five
     assert "> KNN [" in one
@@ -56,9 +57,9 @@ def test_digits_prints_every_method_at_every_k(digits_run):
 
 def test_methods_are_sorted_by_mean_and_those_that_cannot_run_come_last(digits_run):
     block = digits_run.text.split("K = 1 ")[1].split("\n\n")[0].splitlines()[2:]
-    assert block[-1].split()[0] == "LOF"
-    assert block[-1].split()[-1] == "-"
-    means = [float(line[28:].split()[0]) for line in block[:-1]]
+    assert {line.split()[0] for line in block[-4:]} == {"LOF", "PCA", "INNE", "GMM"}
+    assert all(line.split()[-1] == "-" for line in block[-4:])
+    means = [float(line[28:].split()[0]) for line in block[:-4]]
     assert means == sorted(means, reverse=True)
 
 
@@ -78,13 +79,13 @@ def test_csv_holds_one_row_per_task_method_k_and_seed(digits_run):
     rows = rows_of(digits_run.folder / "out.csv")
     assert list(rows[0]) == [
         *("collection", "fold", "task", "method", "shots", "seed"),
-        *("auroc", "average_precision"),
+        *("auroc", "average_precision", "false_alarm_rate", "contamination"),
         *("fit_seconds", "adapt_seconds", "score_seconds"),
     ]
     keys = {(r["fold"], r["task"], r["method"], r["shots"], r["seed"]) for r in rows}
     assert len(keys) == len(rows)
-    n_methods = len(OURS) + 8
-    assert len(rows) == 10 * n_methods * 2 - 10  # no LOF at K = 1
+    n_methods = len(OURS) + len(PYOD) + 3
+    assert len(rows) == 10 * n_methods * 2 - 40  # four need two rows
     assert {r["collection"] for r in rows} == {"digits"}
     assert all(0 <= float(r["auroc"]) <= 1 for r in rows)
     assert all(0 < float(r["average_precision"]) <= 1 for r in rows)
@@ -119,7 +120,8 @@ def test_labelled_outliers_leave_the_query_and_one_at_least():
 
 def test_our_detectors_learn_from_labelled_outliers(tmp_path, capsys):
     folder = save_split(tmp_path / "fleet")
-    assert compare("--tasks", folder, "--shots", "5", "--outliers", "2") == 0
+    args = ["--tasks", folder, "--shots", "5", "--outliers", "2"]
+    assert compare(*args, "--detectors", "ours") == 0
     out = capsys.readouterr().out
     assert "2 labelled outlier(s) beside the K rows" in out
     assert "MetaPrototypeDetector" in out
@@ -149,7 +151,8 @@ def test_the_main_process_keeps_its_number_of_threads(tmp_path):
     import torch
 
     before = torch.get_num_threads()
-    compare("--tasks", save_split(tmp_path / "fleet"), "--shots", "3")
+    folder = save_split(tmp_path / "fleet")
+    compare("--tasks", folder, "--shots", "3", "--detectors", "metasvdd,pyod")
     assert torch.get_num_threads() == before
 
 
@@ -169,7 +172,8 @@ def test_tasks_with_a_train_part_give_the_support_from_it(tmp_path, capsys):
             support, query, y = task.draw(5, 0, 2000)
             assert set(row_hashes(fold.X[support])) <= set(row_hashes(X_train))
             assert (len(query), (y == -1).sum()) == (60, 10)
-    assert compare("--tasks", folder, "--shots", "1,10", "--folds", 2) == 0
+    args = ["--tasks", folder, "--shots", "1,10", "--folds", 2]
+    assert compare(*args, "--detectors", "ours") == 0
     out = capsys.readouterr().out
     assert "4 held-out tasks in 2 folds" in out
     assert "> KNN" in out

@@ -60,7 +60,9 @@ def test_the_page_is_whole_and_needs_nothing_else(run):
     assert "a &lt;b&gt; &amp; c" in text
     assert "<b>" not in text
     assert "--shots 2,5" in text
-    assert "Row overlap" in text
+    assert "query rows are copies of a support row of their task" in text
+    assert "rows of held-out tasks are copies of a meta-training row" in text
+    assert "Friedman&#x27;s test of 3 methods over 4 tasks, K = 2: p = " in text
 
 
 def test_tables_hold_the_means_of_the_results(run):
@@ -79,6 +81,18 @@ def test_tables_hold_the_means_of_the_results(run):
                 if r["method"] == name and int(r["shots"]) == k
             ]
             assert float(mean) == pytest.approx(sum(own) / len(own))
+
+
+def test_tables_hold_the_false_alarms_and_no_test_on_four_tasks(run):
+    rows = rows_of(run / "out.csv")
+    table = Page((run / "out.html").read_text("utf-8")).tables[1]
+    for name, *cells in table[1:]:
+        worse, p, holm, alarms, nominal = map(float, cells[5:10])
+        own = [r for r in rows if r["method"] == name and r["shots"] == "5"]
+        rates = [float(r["false_alarm_rate"]) for r in own]
+        assert alarms == pytest.approx(sum(rates) / len(rates))
+        assert worse == float(cells[4]) / 4
+        assert (p, holm, nominal) == (float("inf"), float("inf"), 0.1)
 
 
 def test_the_same_results_give_the_same_pictures(run, tmp_path):

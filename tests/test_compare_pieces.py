@@ -14,7 +14,8 @@ from _comparing import (
 )
 
 from skmetaad import TaskCollection
-from skmetaad._compare._methods import column_scale, pyod_scores, select
+from skmetaad._compare._baselines import column_scale, pyod_scores
+from skmetaad._compare._methods import select
 from skmetaad._compare._progress import Progress
 from skmetaad._compare._report import table
 from skmetaad._compare._run import Record, run
@@ -52,7 +53,10 @@ def test_settings_go_to_the_detectors_that_have_them():
 
 
 def record(task, method, auroc, seed=0):
-    return Record("c", "1", task, method, 5, seed, auroc, 0.5, 0.0, 0.0, 0.0)
+    return Record(
+        *("c", "1", task, method, 5, seed, auroc, 0.5),
+        *(0.1, 0.1, 0.0, 0.0, 0.0),
+    )
 
 
 def test_wins_are_counted_over_tasks_after_averaging_seeds():

@@ -166,7 +166,7 @@ def test_low_rank_weights_are_those_of_autograd(algorithm, activation, monkeypat
             monkeypatch.setattr(
                 MAMLAutoencoder, "_by_hand", MAMLAutoencoder._by_autograd
             )
-        state = core.adapted_state(everything, batch.support, batch.support_y, mask)
+        (state,) = core.states(everything, batch.support, batch.support_y, mask)
         kinds = {type(v) for k, v in state.items() if "weight" in k}
         assert kinds == ({LowRank} if by_hand else {torch.Tensor})
         loss = core.score(everything, state, batch.query).square().mean()

@@ -26,10 +26,10 @@ def test_each_task_is_clipped_on_its_own():
     slope = torch.tensor([0.1, 10.0])
     rates = {name: torch.ones(1) for name in start}
 
-    def loss_of(net):
+    def loss_of(net, given):
         return slope * (net["a"].sum(dim=1) + net["b"].sum(dim=(1, 2)))
 
-    fast = inner_loop(start, loss_of, rates, 2, clip=1.0)
+    (fast,) = inner_loop(start, loss_of, rates, 2, clip=1.0)
     moved = torch.cat([fast["a"], fast["b"].flatten(1)], dim=1).norm(dim=1)
     np.testing.assert_allclose(moved.detach(), [0.1 * 7**0.5, 1.0], rtol=1e-6)
 

@@ -42,7 +42,10 @@ def test_the_landing_picture_finds_its_figures(extension, tmp_path):
             assert len(curve) == 4 and all(0 < value <= 1 for value in curve.values())
     for mode in landing.INK:
         landing.draw(tmp_path / f"{mode}.svg", table, mode)
-        assert 10_000 < (tmp_path / f"{mode}.svg").stat().st_size < 100_000
+        drawn = (tmp_path / f"{mode}.svg").read_text("utf-8")
+        assert 10_000 < len(drawn) < 100_000
+        kept = (DOCS / "_static" / f"landing_{mode}.svg").read_text("utf-8")
+        assert drawn == kept, "the table changed: run python docs/_ext/landing.py"
 
 
 def test_the_landing_page_shows_the_answer_in_a_few_lines():

@@ -1,4 +1,7 @@
-"""The picture of the landing page, drawn from benchmarks/results/README.md."""
+"""The picture of README and landing page, drawn from benchmarks/results/README.md.
+
+Run this file when the table changes.
+"""
 
 from pathlib import Path
 
@@ -19,6 +22,7 @@ LINES = {  # column of the table: label, colour on light and on dark, width
 }
 # The rivals: line, marker and its size. They may lie on top of a line of ours.
 RIVALS = {"best of six PyOD": ("--", "^", 6), "1-NN": (":", "s", 8)}
+STATIC = Path(__file__).resolve().parents[1] / "_static"
 INK = {"light": "#24292f", "dark": "#d0d7de"}
 
 
@@ -82,14 +86,6 @@ def draw(path, table, mode):
         plt.close(figure)
 
 
-def write(app):
-    folder = Path(app.srcdir) / "generated"
-    folder.mkdir(exist_ok=True)
-    table = read_table()
+if __name__ == "__main__":
     for mode in INK:
-        draw(folder / f"landing_{mode}.svg", table, mode)
-
-
-def setup(app):
-    app.connect("builder-inited", write)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+        draw(STATIC / f"landing_{mode}.svg", read_table(), mode)

@@ -16,10 +16,12 @@ from skmetaad._compare._outputs import (
     check_writable,
     curves,
     write_csv,
+    write_summary,
 )
 from skmetaad._compare._progress import Progress
 from skmetaad._compare._report import report
 from skmetaad._compare._run import run
+from skmetaad._compare._series import SERIES
 
 PROGRAM = "python -m skmetaad"
 DESCRIPTION = """\
@@ -53,7 +55,8 @@ def add_parser(commands):
         "--detectors",
         type=_names,
         metavar="A,B",
-        help="names to compare (default: all); KNN is always among them",
+        help="names to compare, 'ours' or 'pyod' for all of a kind (default: all); "
+        "KNN is always among them",
     )
     add(
         "--shots",
@@ -131,6 +134,11 @@ def add_parser(commands):
         help="processes (default: -1, one per core)",
     )
     add("--csv", metavar="FILE", help="write all results, one row per task, K and seed")
+    add(
+        "--summary",
+        metavar="FILE",
+        help="write means, tests and false alarms, one row per detector and K",
+    )
     add("--plot", metavar="FILE", help="draw the curves over K")
     add("--html", metavar="FILE", help="write the report as one page")
     add(
@@ -146,10 +154,13 @@ def compare(options):
     """Run the comparison and print the report; return the exit code."""
     check_pyod()
     check_writable("--csv", options.csv)
+    check_writable("--summary", options.summary)
     check_plot(options.plot)
     check_matplotlib("--html", options.html)
     methods = select(options.detectors, options.settings)
     collection = _collection(options).with_outliers(options.outliers)
+    if options.detectors is None and not collection.in_order:
+        methods = [method for method in methods if method.name not in SERIES]
     seeds = range(options.seed, options.seed + options.seeds)
     shots = _usable(options.shots, collection, seeds, options.max_query)
     overlap = audit(collection, shots, seeds, options.max_query)
@@ -176,6 +187,8 @@ def compare(options):
     try:
         if options.csv:
             write_csv(options.csv, records)
+        if options.summary:
+            write_summary(options.summary, records)
         if options.plot:
             figure = curves(collection.name, methods, shots, records)
             figure.savefig(options.plot, dpi=150)

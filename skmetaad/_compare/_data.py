@@ -38,6 +38,12 @@ class HeldOut:
             return len(self.pool) if len(self.inliers) else 0
         return max(len(self.pool) - 1, 0)
 
+    @property
+    def test_part(self):
+        """The first and the last of the rows that the query comes from."""
+        rows = np.concatenate([self.inliers, self.outliers])
+        return rows.min(), rows.max()
+
     def draw(self, n_support, seed, max_query, n_outliers=0):
         """Return support rows, query rows and the query's labels (+1, -1).
 
@@ -122,6 +128,11 @@ class Collection:
             "where a task has no more; PyOD's detectors are fitted on the K rows."
         )
         return replace(self, folds=folds, notes=[*self.notes, note])
+
+    @property
+    def in_order(self):
+        """Whether tasks are series, the support before the query."""
+        return all(fold.in_order for fold in self.folds)
 
     @property
     def held_out(self):

@@ -6,10 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
+from skmetaad._compare._baselines import KNN
 from skmetaad._compare._data import InputError
-from skmetaad._compare._methods import KNN
 from skmetaad._compare._run import Record
-from skmetaad._compare._summary import METRICS, summarize
+from skmetaad._compare._summary import (
+    METRICS,
+    Rate,
+    false_alarms,
+    friedman,
+    summarize,
+)
+
+STATISTICS = ("low", "high", "rank", "wins", "ties", "losses")
+STATISTICS += ("negative_transfer", "p", "p_holm")
+NO_RATE = Rate(*[np.nan] * 4)
 
 
 def check_writable(option, path):
@@ -54,6 +64,31 @@ def write_csv(path, records):
         writer = csv.DictWriter(file, [field.name for field in fields(Record)])
         writer.writeheader()
         writer.writerows(asdict(record) for record in records)
+
+
+def write_summary(path, records):
+    """Write one row per method and K, with the statistics over tasks."""
+    summaries = {metric: summarize(records, metric) for metric in METRICS}
+    rates = false_alarms(records)
+    rows = []
+    for method, k in summaries["auroc"]:
+        row = {"method": method, "shots": k}
+        row["n_tasks"] = summaries["auroc"][method, k].n_tasks
+        for metric in METRICS:
+            found = summaries[metric][method, k]
+            row[metric] = found.mean
+            row |= {f"{metric}_{name}": getattr(found, name) for name in STATISTICS}
+            row[f"{metric}_friedman_p"] = friedman(records, metric, k)[0]
+        rate = rates.get((method, k), NO_RATE)
+        row["false_alarm_rate"] = rate.mean
+        row["false_alarm_rate_low"] = rate.low
+        row["false_alarm_rate_high"] = rate.high
+        row["contamination"] = rate.contamination
+        rows.append(row)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def curves(title, methods, shots, records):

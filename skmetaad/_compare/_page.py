@@ -5,9 +5,10 @@ from html import escape
 
 import numpy as np
 
-from skmetaad._compare._methods import KNN
+from skmetaad._compare._baselines import KNN
 from skmetaad._compare._outputs import curves
-from skmetaad._compare._summary import METRICS, per_task, summarize
+from skmetaad._compare._report import friedman_line
+from skmetaad._compare._summary import METRICS, false_alarms, per_task, summarize
 from skmetaad.inspection import CriticalDifferenceDisplay
 
 STYLE = """
@@ -28,6 +29,13 @@ figure { margin: 1rem 0; overflow-x: auto; } figcaption { font-size: .9rem; }
 figure svg { background: white; min-width: 38rem; max-width: 100%; height: auto; }
 @media print { body { max-width: none; } figure, table { break-inside: avoid; } }
 """
+LEGEND = (
+    "Intervals: bootstrap over tasks. Wins and losses are tasks, against k-NN; worse: "
+    "the share of tasks lost (negative transfer). p: Wilcoxon's signed-rank test "
+    "against k-NN, also after Holm's correction for all methods at this K. False "
+    "alarms: the share of inliers flagged at the detector's own threshold; nominal: "
+    "the share it aims at."
+)
 SCRIPT = """
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
@@ -48,11 +56,14 @@ for (const button of document.querySelectorAll("th button")) {
 def write_page(path, command, collection, methods, shots, records, lines):
     """Write tables that sort, curves, ranks, costs, single tasks, and the text."""
     best = max(shots)
+    summaries = {metric: summarize(records, metric) for metric in METRICS}
+    rates = false_alarms(records)
     parts = [
         f"<h1>{escape(collection.name)}: detectors from a few rows</h1>",
         f'<pre class="command">{escape(command)}</pre>',
         "<h2>Scores</h2>",
-        *(_table(k, methods, records) for k in shots),
+        f"<p>{escape(LEGEND)}</p>",
+        *(_table(k, methods, summaries, rates, records) for k in shots),
         "<h2>Scores and support rows</h2>",
         _figure(curves(collection.name, methods, shots, records), "Means over tasks."),
         f"<h2>Ranks, K = {best}</h2>",
@@ -77,36 +88,52 @@ def write_page(path, command, collection, methods, shots, records, lines):
         file.write(page)
 
 
-def _table(k, methods, records):
-    summaries = {metric: summarize(records, metric) for metric in METRICS}
+def _table(k, methods, summaries, rates, records):
     names = ["method"]
     for label in METRICS.values():
         names += [label, "95 %", "rank", "wins", "losses"]
+        if label == METRICS["auroc"]:
+            names += ["worse", "p", "p (Holm)", "false alarms", "nominal"]
     head = "".join(f'<th scope="col"><button>{name}</button></th>' for name in names)
     rows = []
     for method in methods:
-        cells = [(method.name, method.name)]
+        if (method.name, k) not in summaries["auroc"]:
+            continue
+        rate = rates.get((method.name, k))
+        cells = [f'<td data-value="{escape(method.name)}">{escape(method.name)}</td>']
         for metric in METRICS:
-            if found := summaries[metric].get((method.name, k)):
+            found = summaries[metric][method.name, k]
+            cells += [
+                _cell(found.mean, ".3f"),
+                _cell(found.low, ".3f", found.high),
+                _cell(found.rank, ".1f"),
+                _cell(found.wins, "d"),
+                _cell(found.losses, "d"),
+            ]
+            if metric == "auroc":
                 cells += [
-                    (found.mean, f"{found.mean:.3f}"),
-                    (found.low, f"{found.low:.3f}-{found.high:.3f}"),
-                    (found.rank, f"{found.rank:.1f}"),
-                    (found.wins, found.wins),
-                    (found.losses, found.losses),
+                    _cell(found.negative_transfer, ".2f"),
+                    _cell(found.p, ".2g"),
+                    _cell(found.p_holm, ".2g"),
+                    _cell(rate.mean if rate else np.nan, ".3f"),
+                    _cell(rate.contamination if rate else np.nan, "g"),
                 ]
-        if len(cells) > 1:
-            mark = ' class="knn"' if method.name == KNN else ""
-            inside = "".join(
-                f'<td data-value="{escape(str(value))}">{escape(str(text))}</td>'
-                for value, text in cells
-            )
-            rows.append((-cells[1][0], f"<tr{mark}>{inside}</tr>"))
+        mark = ' class="knn"' if method.name == KNN else ""
+        mean = summaries["auroc"][method.name, k].mean
+        rows.append((-mean, f"<tr{mark}>{''.join(cells)}</tr>"))
     body = "".join(row for _, row in sorted(rows, key=lambda pair: pair[0]))
     return (
         f'<h3>K = {k}</h3><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f"<tbody>{body}</tbody></table></div><p>{friedman_line(records, k)}</p>"
     )
+
+
+def _cell(value, form, end=None):
+    """Return a cell that sorts by value, last where there is none."""
+    if not np.isfinite(value):
+        return '<td data-value="Infinity">-</td>'
+    text = format(value, form) if end is None else f"{value:{form}}-{end:{form}}"
+    return f'<td data-value="{value}">{text}</td>'
 
 
 def _ranks(records, k):

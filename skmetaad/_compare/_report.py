@@ -2,8 +2,14 @@
 
 import numpy as np
 
-from skmetaad._compare._methods import KNN, REMARKS
-from skmetaad._compare._summary import METRICS, summarize
+from skmetaad._compare._baselines import KNN, REMARKS
+from skmetaad._compare._summary import (
+    METRICS,
+    MIN_TASKS,
+    false_alarms,
+    friedman,
+    summarize,
+)
 
 MARK = ">"
 
@@ -25,8 +31,12 @@ def report(collection, methods, shots, seeds, records, failures, audit, max_quer
     lines = _head(collection, shots, seeds, records, max_query)
     lines += [*audit.lines(), ""]
     summaries = {metric: summarize(records, metric) for metric in METRICS}
+    rates = false_alarms(records)
     for k in shots:
-        lines += [*_at(k, methods, summaries, failures, notes), ""]
+        ordered = _ordered(k, methods, summaries["auroc"])
+        lines += [*_at(k, ordered, summaries, failures, notes), ""]
+        lines += [*_tests(k, ordered, summaries["auroc"], rates)]
+        lines += [friedman_line(records, k), ""]
     lines += _timing(methods, records)
     lines += [
         "",
@@ -34,6 +44,11 @@ def report(collection, methods, shots, seeds, records, failures, audit, max_quer
         "tasks (each the mean over seeds).",
         "rank: mean rank over tasks, 1 = best. W-T-L: tasks won, tied and lost against "
         "k-NN. AP: average precision, outliers positive.",
+        "worse: share of tasks with an AUROC below that of k-NN (negative transfer).",
+        "p: Wilcoxon's signed-rank test against k-NN, and after Holm's correction for "
+        f"all methods at this K; '-' on fewer than {MIN_TASKS} tasks.",
+        "false alarms: share of the query's inliers flagged at the detector's own "
+        "threshold; nominal: the share it aims at.",
     ]
     return lines + notes.lines()
 
@@ -60,25 +75,22 @@ def _head(collection, shots, seeds, records, max_query):
     return lines
 
 
+def _ordered(k, methods, summaries):
+    found = {m.name: summaries.get((m.name, k)) for m in methods}
+    last = {name: -one.mean if one else np.inf for name, one in found.items()}
+    return sorted(methods, key=lambda m: last[m.name])
+
+
 def _at(k, methods, summaries, failures, notes):
     header = [f"K = {k}"]
     for metric in METRICS.values():
         header += [metric, "95 %", "rank", "W-T-L"]
-    order = sorted(
-        methods,
-        key=lambda m: (
-            -summaries["auroc"][m.name, k].mean
-            if (m.name, k) in summaries["auroc"]
-            else np.inf
-        ),
-    )
     rows = []
-    for method in order:
+    for method in methods:
         name = method.name
         signs = [notes.sign(REMARKS[name])] if name in REMARKS else []
         signs += _failed(name, k, failures, summaries, notes)
-        mark = MARK if name == KNN else " "
-        row = [f"{mark} {name}{''.join(f' [{sign}]' for sign in signs)}"]
+        row = [f"{_mark(name)} {name}{''.join(f' [{sign}]' for sign in signs)}"]
         for metric in METRICS:
             row += _cells(summaries[metric].get((name, k)), name)
         rows.append(row)
@@ -96,6 +108,53 @@ def _cells(summary, name):
         f"{summary.rank:.1f}" if np.isfinite(summary.rank) else "-",
         "" if name == KNN else record,
     ]
+
+
+def _mark(name):
+    return MARK if name == KNN else " "
+
+
+def _tests(k, methods, summaries, rates):
+    header = [f"K = {k}, AUROC beside k-NN", "worse", "p", "p (Holm)"]
+    header += ["false alarms", "95 %", "nominal"]
+    rows = []
+    for method in methods:
+        found = summaries.get((method.name, k))
+        if found is None:
+            continue
+        row = [f"{_mark(method.name)} {method.name}", "", "", ""]
+        if method.name != KNN:
+            row[1:] = [
+                _number(found.negative_transfer, ".2f"),
+                _number(found.p, ".2g"),
+                _number(found.p_holm, ".2g"),
+            ]
+        rate = rates.get((method.name, k))
+        if rate is None:
+            row += ["-", "-", "-"]
+        else:
+            known = np.isfinite(rate.low)
+            row += [
+                f"{rate.mean:.3f}",
+                f"{rate.low:.3f}-{rate.high:.3f}" if known else "-",
+                f"{rate.contamination:g}",
+            ]
+        rows.append(row)
+    return table(rows, header)
+
+
+def _number(value, form):
+    return format(value, form) if np.isfinite(value) else "-"
+
+
+def friedman_line(records, k):
+    """Return a line with Friedman's test at one K."""
+    p, n_methods, n_tasks = friedman(records, "auroc", k)
+    tasks = f"{n_tasks} task{'' if n_tasks == 1 else 's'}"
+    start = f"Friedman's test of {n_methods} methods over {tasks}, K = {k}"
+    if np.isnan(p):
+        return f"{start}: -, it takes three methods and two tasks."
+    return f"{start}: p = {p:.2g}."
 
 
 def _failed(name, k, failures, summaries, notes):

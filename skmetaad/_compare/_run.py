@@ -9,17 +9,24 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-from skmetaad._compare._methods import (
-    KNN,
+from skmetaad._compare._baselines import (
+    PYOD_CONTAMINATION,
     SCALED,
     TOO_FEW,
     column_scale,
     pyod_scores,
 )
+from skmetaad._compare._series import SERIES
 
 
 @dataclass(frozen=True)
 class Record:
+    """One method on one task.
+
+    `false_alarm_rate` is the share of the query's inliers that the method flags at its
+    own threshold, `contamination` the share it aims at; NaN without a threshold.
+    """
+
     collection: str
     fold: str
     task: str
@@ -28,6 +35,8 @@ class Record:
     seed: int
     auroc: float
     average_precision: float
+    false_alarm_rate: float
+    contamination: float
     fit_seconds: float
     adapt_seconds: float
     score_seconds: float
@@ -87,7 +96,11 @@ def run(collection, methods, shots, seeds, *, max_query, n_jobs, on_done, cache=
 
 def _cell(i, collection, fold, method, seed, shots, max_query):
     start = time.perf_counter()
-    run_method = _run_ours if method.cls else _run_pyod
+    run_method = _run_pyod
+    if method.cls:
+        run_method = _run_ours
+    elif method.name in SERIES:
+        run_method = _run_series
     with threadpool_limits(1), warnings.catch_warnings():
         # Collections without a labelled outlier are legal here, and so is a
         # detector that has not converged.
@@ -100,10 +113,19 @@ def _cell(i, collection, fold, method, seed, shots, max_query):
     return i, records, failures, time.perf_counter() - start
 
 
-def _metrics(y, abnormal):
+def _metrics(y, abnormal, threshold=np.nan, contamination=np.nan):
+    """Return AUROC, average precision, and the false-alarm rate beside its target."""
     if not np.isfinite(abnormal).all():
         raise ValueError("scores hold NaN or infinite values")
-    return roc_auc_score(y == -1, abnormal), average_precision_score(y == -1, abnormal)
+    flagged = np.nan
+    if not np.isnan(threshold):
+        flagged = float(np.mean(abnormal[y == 1] > threshold))
+    return (
+        roc_auc_score(y == -1, abnormal),
+        average_precision_score(y == -1, abnormal),
+        flagged,
+        contamination,
+    )
 
 
 def _run_ours(fold, method, seed, shots, max_query):
@@ -141,8 +163,14 @@ def _adapted(detector, X, drawn, k, fit_seconds):
     end = time.perf_counter()
     share = (middle - start) / len(ids), (end - middle) / len(ids)
     scores = np.split(normal, np.cumsum(sizes)[:-1])
+    offsets = dict(zip(adapted.task_ids_, adapted.task_offsets_, strict=True))
+    contamination = adapted.contamination
     return [
-        (task.id, k, *_metrics(y, -score), fit_seconds, *share)
+        (
+            *(task.id, k),
+            *_metrics(y, -score, -offsets[task.id], contamination),
+            *(fit_seconds, *share),
+        )
         for (task, _, _, y), score in zip(drawn, scores, strict=True)
     ]
 
@@ -152,7 +180,7 @@ def _run_pyod(fold, method, seed, shots, max_query):
     start = time.perf_counter()
     if name == SCALED:
         mean, std = column_scale(fold.train)
-        X, name = (X - mean) / std, KNN
+        X = (X - mean) / std
     fit_seconds = time.perf_counter() - start
     rows, failures = [], []
     least, reason = TOO_FEW.get(name, (1, ""))
@@ -163,10 +191,25 @@ def _run_pyod(fold, method, seed, shots, max_query):
         for task, support, query, y in fold.drawn(k, seed, max_query):
             try:
                 rows_in = X[support[:k]]
-                scores, *seconds = pyod_scores(name, rows_in, X[query], seed)
-                values = _metrics(y, scores)
+                scores, line, *seconds = pyod_scores(name, rows_in, X[query], seed)
+                values = _metrics(y, scores, line, PYOD_CONTAMINATION)
             except Exception as error:
                 failures.append(Failure(method.name, k, str(error), task.id))
                 continue
             rows.append((task.id, k, *values, fit_seconds, *seconds))
     return rows, failures
+
+
+def _run_series(fold, method, seed, shots, max_query):
+    if not fold.in_order:
+        reason = "needs series: tasks with a train part, rows in time order"
+        return [], [Failure(method.name, k, reason) for k in shots]
+    rows, score_of = [], SERIES[method.name]
+    for k in shots:
+        for task, _, query, y in fold.drawn(k, seed, max_query):
+            start = time.perf_counter()
+            first, last = task.test_part
+            scores = score_of(fold.X[first : last + 1])[query - first]
+            seconds = time.perf_counter() - start
+            rows.append((task.id, k, *_metrics(y, scores), 0.0, 0.0, seconds))
+    return rows, []

@@ -1,19 +1,28 @@
-"""Means over tasks, bootstrap intervals, and wins against k-NN."""
+"""Means over tasks, their intervals, false alarms, and tests against k-NN."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
 
-from skmetaad._compare._methods import KNN
+from skmetaad._compare._baselines import KNN
 from skmetaad.inspection._drawn import bootstrap_interval
+from skmetaad.inspection._significance import friedman_p, holm, signed_rank_p
 
 METRICS = {"auroc": "AUROC", "average_precision": "AP"}
+# Wilcoxon's test cannot reach 5 % on fewer: its least p value is 2 / 2^n.
+MIN_TASKS = 6
+# Differences below this are ties.
+DIGITS = 9
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One method at one K in one metric, over tasks."""
+    """One method at one K in one metric, over tasks.
+
+    `p` is that of Wilcoxon's signed-rank test against k-NN, `p_holm` the same after
+    Holm's correction for all methods at this K; NaN on too few tasks.
+    """
 
     mean: float
     low: float
@@ -23,6 +32,24 @@ class Summary:
     ties: int
     losses: int
     rank: float
+    p: float = np.nan
+    p_holm: float = np.nan
+
+    @property
+    def negative_transfer(self):
+        """The share of tasks on which the method is worse than k-NN."""
+        n_tasks = self.wins + self.ties + self.losses
+        return self.losses / n_tasks if n_tasks else np.nan
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The false-alarm rate of one method at one K over tasks, and its target."""
+
+    mean: float
+    low: float
+    high: float
+    contamination: float
 
 
 def per_task(records, metric):
@@ -40,12 +67,16 @@ def per_task(records, metric):
 def summarize(records, metric, seed=0):
     """Return {(method, K): Summary}."""
     values = per_task(records, metric)
-    ranks = {}
+    ranks, tests = {}, {}
     for shots in {k for _, k in values}:
-        ranks |= mean_ranks({key: v for key, v in values.items() if key[1] == shots})
+        own = {key: tasks for key, tasks in values.items() if key[1] == shots}
+        ranks |= mean_ranks(own)
+        tests |= against_knn(own)
     return {
-        (method, k): _summary(tasks, values.get((KNN, k), {}), ranks[method, k], seed)
-        for (method, k), tasks in values.items()
+        key: _summary(
+            tasks, values.get((KNN, key[1]), {}), seed, ranks[key], *tests[key]
+        )
+        for key, tasks in values.items()
     }
 
 
@@ -54,31 +85,80 @@ def mean_ranks(values):
 
     values: {key: {task: metric}}. Ties share their mean rank.
     """
-    everywhere = set().union(*values.values())
-    full = [key for key, tasks in values.items() if len(tasks) == len(everywhere)]
+    full, scores = _on_all_tasks(values)
     ranks = dict.fromkeys(values, np.nan)
     if full:
-        scores = np.array([[values[key][t] for t in everywhere] for key in full])
-        means = rankdata(-scores.round(9), axis=0).mean(axis=1)
+        means = rankdata(-scores, axis=0).mean(axis=1)
         ranks |= dict(zip(full, means.tolist(), strict=True))
     return ranks
 
 
-def _summary(tasks, knn, rank, seed):
+def against_knn(values):
+    """Return {(method, K): (p, p after Holm's correction)} at one K.
+
+    values: {(method, K): {task: metric}}. Each method is compared with k-NN on the
+    tasks that both have; NaN on fewer than `MIN_TASKS`, and for k-NN itself.
+    """
+    found = {}
+    for (method, k), tasks in values.items():
+        gain = _gain(tasks, values.get((KNN, k), {}))
+        if method != KNN and len(gain) >= MIN_TASKS:
+            found[method, k] = signed_rank_p(gain)
+    adjusted = dict(zip(found, holm(list(found.values())), strict=True))
+    return {key: (found.get(key, np.nan), adjusted.get(key, np.nan)) for key in values}
+
+
+def friedman(records, metric, shots):
+    """Return Friedman's p value at one K, and the numbers of methods and of tasks.
+
+    Methods that lack a task are left out; NaN where too little is left.
+    """
+    values = per_task((r for r in records if r.shots == shots), metric)
+    full, scores = _on_all_tasks(values)
+    if not full:
+        return np.nan, 0, 0
+    return friedman_p(scores), *scores.shape
+
+
+def false_alarms(records, seed=0):
+    """Return {(method, K): Rate} of the methods that have a threshold."""
+    targets = {(r.method, r.shots): r.contamination for r in records}
+    rates = {}
+    for key, tasks in per_task(records, "false_alarm_rate").items():
+        x = np.array(list(tasks.values()))
+        if np.isfinite(x).all():
+            rates[key] = Rate(float(x.mean()), *interval(x, seed), targets[key])
+    return rates
+
+
+def _on_all_tasks(values):
+    """Return the keys that have all tasks, and their values (n_keys, n_tasks)."""
+    everywhere = sorted(set().union(*values.values()))
+    full = [key for key, tasks in values.items() if len(tasks) == len(everywhere)]
+    scores = np.array([[values[key][t] for t in everywhere] for key in full])
+    return full, scores.round(DIGITS)
+
+
+def _gain(tasks, knn):
+    gain = [tasks[task] - knn[task] for task in tasks if task in knn]
+    return np.round(gain, DIGITS)
+
+
+def _summary(tasks, knn, seed, rank, p, p_holm):
     x = np.array(list(tasks.values()))
     low, high = interval(x, seed)
-    common = [task for task in tasks if task in knn]
-    gain = np.array([tasks[task] - knn[task] for task in common])
-    tie = np.abs(gain) < 1e-9
+    gain = _gain(tasks, knn)
     return Summary(
         mean=float(x.mean()),
         low=low,
         high=high,
         n_tasks=len(x),
-        wins=int(((gain > 0) & ~tie).sum()),
-        ties=int(tie.sum()),
-        losses=int(((gain < 0) & ~tie).sum()),
+        wins=int((gain > 0).sum()),
+        ties=int((gain == 0).sum()),
+        losses=int((gain < 0).sum()),
         rank=rank,
+        p=p,
+        p_holm=p_holm,
     )
 
 

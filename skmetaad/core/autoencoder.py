@@ -1,5 +1,6 @@
 """Meta-learned autoencoder: MAML on the reconstruction of a task's support rows."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,6 +13,7 @@ from skmetaad.core.inner import dense_inner_loop
 from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import HEAD, MAML, NETWORK
 from skmetaad.core.nets import ACTIVATIONS, LowRank, Params, init_mlp, mlp
+from skmetaad.core.recompute import Net
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
@@ -96,16 +98,22 @@ class MAMLAutoencoder(MAML):
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, network and level of its support error."""
-        state = self.adapted_state(params, support, y, mask)
+        (state,) = self.states(params, support, y, mask)
         return {
             name: value.dense() if isinstance(value, LowRank) else value
             for name, value in state.items()
         }
 
-    def adapted_state(
-        self, params: Params, support: Tensor, y: Tensor, mask: Tensor
-    ) -> dict[str, Tensor | LowRank]:
-        """Return what `adapt` does, with weights in whatever form is cheaper."""
+    def states(
+        self,
+        params: Params,
+        support: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        *,
+        each: bool = False,
+    ) -> Iterator[dict[str, Tensor | LowRank]]:
+        """Yield what `adapt` returns, with weights in whatever form is cheaper."""
         inlier, outlier = mask & (y != -1), mask & (y == -1)
         normal, odd = share(inlier, support), share(outlier, support)
         mean, scale = task_moments(
@@ -113,12 +121,10 @@ class MAMLAutoencoder(MAML):
         )
         state = {"mean": mean, "scale": scale}
         z = as_seen(params, state, support, self.standardize)
-        if self.written_out:
-            fast = self._by_hand(params, z, normal, odd)
-        else:
-            fast = self._by_autograd(params, z, normal, odd)
-        level = (self._log_error(params, fast, z) * normal).sum(dim=1)
-        return {**state, "level": level, **fast}
+        adapted = self._by_hand if self.written_out else self._by_autograd
+        for fast in adapted(params, z, normal, odd, each=each):
+            level = (self._log_error(params, fast, z) * normal).sum(dim=1)
+            yield {**state, "level": level, **fast}
 
     @property
     def written_out(self) -> bool:
@@ -127,19 +133,19 @@ class MAMLAutoencoder(MAML):
         return dense and self.variant != "variational" and self.algorithm != "meta-sgd"
 
     def _by_autograd(
-        self, params: Params, z: Tensor, normal: Tensor, odd: Tensor
-    ) -> Params:
-        def support_loss(net: Params) -> Tensor:
-            error, penalty = self.errors(params | net, z, noisy=True)
+        self, params: Params, z: Tensor, normal: Tensor, odd: Tensor, *, each: bool
+    ) -> Iterator[Params]:
+        def support_loss(net: Params, z: Tensor) -> Tensor:
+            error, penalty = self.errors(net, z, noisy=True)
             error = error.mean(dim=2) + penalty
             return (error * normal + softplus(1.0 - error) * odd).sum(dim=1)
 
-        return self.fast(params, support_loss, len(z))
+        return self.fast(params, support_loss, z, each=each)
 
     def _by_hand(
-        self, params: Params, z: Tensor, normal: Tensor, odd: Tensor
-    ) -> Params:
-        def output_gradient(found: Tensor) -> Tensor:
+        self, params: Params, z: Tensor, normal: Tensor, odd: Tensor, *, each: bool
+    ) -> Iterator[Net]:
+        def output_gradient(found: Tensor, z: Tensor) -> Tensor:
             away = found - z
             push = odd * torch.sigmoid(1.0 - away.square().mean(dim=2))
             return away * ((normal - push) * 2.0 / z.shape[2]).unsqueeze(2)
@@ -147,45 +153,50 @@ class MAMLAutoencoder(MAML):
         found = dense_inner_loop(
             params,
             self.seen(z, noisy=True),
+            z,
             output_gradient,
             self.rates(params),
             prefix=NETWORK,
             n_layers=self.codec.n_layers,
             activation=self.codec.activation,
-            order=self.order,
-            clip=self.inner_clip,
+            **self.loop_options(each),
         )
-        return self.cut(found)
+        return map(self.cut, found)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         r"""Return :math:`b - e^a (\log e(x) - c \, \overline{\log e}_{support})`."""
         z = as_seen(params, state, query, self.standardize)
-        error = self._log_error(params, state, z)
+        return self._score(params, state, self._log_error(params, state, z))
+
+    def _score(self, params: Params, state: Params, log_error: Tensor) -> Tensor:
         level = params[HEAD + "level"] * state["level"].unsqueeze(1)
         slope = params[HEAD + "slope"].exp()
-        return params[HEAD + "bias"] - slope * (error - level)
+        return params[HEAD + "bias"] - slope * (log_error - level)
 
     def _log_error(self, params: Params, net: Params, z: Tensor) -> Tensor:
+        return self._log(params, *self.errors(params | net, z))
+
+    def _log(self, params: Params, error: Tensor, penalty: Tensor) -> Tensor:
         weight = torch.softmax(params[HEAD + "feature"], dim=0)
-        error, penalty = self.errors(params | net, z)
         return torch.log(error @ weight + penalty + 1e-6)
 
-    def loss(self, params: Params, batch: Batch) -> Tensor:
+    def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
         """Return query reconstruction of inliers plus separation from outliers."""
-        mask = batch.support_y != 0
-        state = self.adapted_state(params, batch.support, batch.support_y, mask)
         z = as_seen(params, state, batch.query, self.standardize)
         net = params | state
         error, penalty = self.errors(net, z, noisy=True)
+        if self.variant in ("plain", "adversarial"):  # no noise to be without
+            log_error = self._log(params, error, penalty)
+        else:
+            log_error = self._log_error(params, state, z)
         inlier = (batch.query_y == 1).to(z.dtype)
         error = error.mean(dim=2) + penalty
         reconstruction = (error * inlier).sum() / inlier.sum().clamp_min(1.0)
-        score = self.score(params, state, batch.query)
-        apart = separation(score, batch.query_y)
+        apart = separation(self._score(params, state, log_error), batch.query_y)
         total = reconstruction + self.separation_weight * apart
         if self.variant == "adversarial":
             total = total + self.duel(params, self.encode(net, z), inlier)
-        return total + self.pull(params, state)
+        return total
 
     def duel(self, params: Params, hidden: Tensor, inlier: Tensor) -> Tensor:
         """Return the critic's loss at telling bottlenecks from a normal distribution.

@@ -1,5 +1,6 @@
 """One-class MAML: a classifier whose inner loop sees the support's inliers only."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -38,18 +39,33 @@ class MAMLClassifier(MAML):
         params[LAST + "bias"] = torch.zeros(1)
         return params | self.first_rates(params)
 
-    def logit(self, net: Params, z: Tensor) -> Tensor:
-        """Return the log-odds of an inlier (T, R) of scaled rows."""
+    def embed(self, net: Params, z: Tensor) -> Tensor:
+        """Return what the last layer sees (T, R, e) of scaled rows."""
         layers = {
             name.removeprefix(LAYERS): value
             for name, value in net.items()
             if name.startswith(LAYERS)
         }
-        embedded = torch.relu(self.encoder.per_task(layers, z))
+        return torch.relu(self.encoder.per_task(layers, z))
+
+    def logit(self, net: Params, embedded: Tensor) -> Tensor:
+        """Return the log-odds of an inlier (T, R)."""
         return affine(embedded, net[LAST + "weight"], net[LAST + "bias"]).squeeze(2)
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling and network."""
+        (state,) = self.states(params, support, y, mask)
+        return state
+
+    def states(
+        self,
+        params: Params,
+        support: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        *,
+        each: bool = False,
+    ) -> Iterator[Params]:
         inlier, outlier = mask & (y != -1), mask & (y == -1)
         mean, scale = task_moments(
             params, support, inlier.to(support.dtype), self.strength
@@ -58,18 +74,21 @@ class MAMLClassifier(MAML):
         z = as_seen(params, state, support, self.standardize)
         normal, odd = share(inlier, z), share(outlier, z)
 
-        def support_loss(net: Params) -> Tensor:
-            logit = self.logit(params | net, z)
+        anil = self.algorithm == "anil"
+        rows = self.embed(params, z) if anil else z  # which no inner step changes
+
+        def support_loss(net: Params, rows: Tensor) -> Tensor:
+            logit = self.logit(net, rows if anil else self.embed(net, rows))
             return (softplus(-logit) * normal + softplus(logit) * odd).sum(dim=1)
 
-        return state | self.fast(params, support_loss, len(support))
+        for fast in self.fast(params, support_loss, rows, each=each):
+            yield state | fast
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         z = as_seen(params, state, query, self.standardize)
-        return self.logit(params | state, z)
+        net = params | state
+        return self.logit(net, self.embed(net, z))
 
-    def loss(self, params: Params, batch: Batch) -> Tensor:
+    def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
         """Return the separation of the query's inliers from its outliers."""
-        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
-        apart = separation(self.score(params, state, batch.query), batch.query_y)
-        return apart + self.pull(params, state)
+        return separation(self.score(params, state, batch.query), batch.query_y)

@@ -8,12 +8,13 @@ loss's gradient D (K, out) at its outputs, :math:`W' = W - \alpha A^\top D`, so 
 :math:`x W' = x W - (x A^\top)(\alpha D)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from skmetaad.core.nets import ACTIVATIONS, LowRank, Params, affine, derivative
+from skmetaad.core.nets import ACTIVATIONS, LowRank, Params, affine, derivative, mlp
+from skmetaad.core.recompute import Net, course
 
 
 def per_task(params: Params, n_tasks: int) -> Params:
@@ -23,46 +24,53 @@ def per_task(params: Params, n_tasks: int) -> Params:
 
 def inner_loop(
     params: Params,
-    loss_of: Callable[[Params], Tensor],
+    loss_of: Callable[[Params, Params], Tensor],
     rates: dict[str, Tensor],
     n_tasks: int,
     *,
+    given: Params | None = None,
     order: int = 2,
     clip: float | None = None,
-) -> Params:
+    each: bool = False,
+    checkpoint: bool = False,
+) -> Iterator[Params]:
     r"""Adapt parameters to each task by gradient descent on its own support loss.
 
     .. math:: \theta_i^{(s+1)} = \theta_i^{(s)}
               - \alpha_s \nabla_{\theta_i^{(s)}} L_i(\theta_i^{(s)})
 
-    `loss_of` maps per-task parameters (T, ...) to losses (T,); as task i's loss depends
-    on its own parameters alone, one backward pass of the sum gives every task's
-    gradient. `rates` holds, for each parameter, a rate per step, or one per step and
-    element. With `order=2` the result is differentiable through the gradients (MAML),
-    with `order=1` the gradients are constants (first-order MAML). `clip` is the largest
-    norm of a task's gradient; longer ones are shortened to it.
+    `loss_of` maps per-task parameters (T, ...), and the tensors in `given` that it
+    depends on as well, to losses (T,); as task i's loss depends on its own parameters
+    alone, one backward pass of the sum gives every task's gradient. `rates` holds, for
+    each parameter, a rate per step, or one per step and element. With `order=2` the
+    result is differentiable through the gradients (MAML), with `order=1` the gradients
+    are constants (first-order MAML). `clip` is the largest norm of a task's gradient;
+    longer ones are shortened to it. `each` and `checkpoint` are those of `course`.
     """
-    training = torch.is_grad_enabled()
-    fast = per_task(params, n_tasks)
-    n_steps = next(iter(rates.values())).shape[0]
-    for step in range(n_steps):
+
+    def step(net: Params, given: Params, i: int) -> Params:
+        training = torch.is_grad_enabled()
         with torch.enable_grad():
             if not training:
-                fast = {k: v.detach().requires_grad_() for k, v in fast.items()}
+                net = {k: v.detach().requires_grad_() for k, v in net.items()}
             grads = torch.autograd.grad(
-                loss_of(fast).sum(),
-                list(fast.values()),
+                loss_of(net, given).sum(),
+                list(net.values()),
                 create_graph=training and order == 2,
             )
         if clip is not None:
             square = sum(g.reshape(n_tasks, -1).square().sum(dim=1) for g in grads)
             by = shortening(square, clip)
             grads = [g * by.reshape(-1, *[1] * (g.dim() - 1)) for g in grads]
-        fast = {
-            name: value - rates[name][step] * grad
-            for (name, value), grad in zip(fast.items(), grads, strict=True)
+        return {
+            name: value - given["rate of " + name][i] * grad
+            for (name, value), grad in zip(net.items(), grads, strict=True)
         }
-    return fast
+
+    given = (given or {}) | {"rate of " + name: rate for name, rate in rates.items()}
+    n_steps = len(next(iter(rates.values())))
+    start = per_task(params, n_tasks)
+    yield from course(step, start, given, n_steps, each=each, checkpoint=checkpoint)
 
 
 def shortening(square: Tensor, clip: float) -> Tensor:
@@ -74,7 +82,8 @@ def shortening(square: Tensor, clip: float) -> Tensor:
 def dense_inner_loop(
     params: Params,
     x: Tensor,
-    output_gradient: Callable[[Tensor], Tensor],
+    target: Tensor,
+    output_gradient: Callable[[Tensor, Tensor], Tensor],
     rates: dict[str, Tensor],
     *,
     prefix: str,
@@ -82,42 +91,53 @@ def dense_inner_loop(
     activation: str,
     order: int = 2,
     clip: float | None = None,
-) -> dict[str, Tensor | LowRank]:
+    each: bool = False,
+    checkpoint: bool = False,
+) -> Iterator[Net]:
     """Adapt the layers of a dense network that have rates, from the first such to last.
 
     x (T, K, in) are each task's rows; `output_gradient` returns the gradient of the
-    tasks' losses at the network's outputs (T, K, out). Returns weights, of each task
-    (T, in, out) or in low-rank form, and biases (T, out), by name.
+    tasks' losses at the network's outputs (T, K, out), of these and `target`. Yields
+    weights, of each task (T, in, out) or in low-rank form, and biases (T, out), by
+    name. `each` and `checkpoint` are those of `course`.
     """
     names = [(f"{prefix}weight{i}", f"{prefix}bias{i}") for i in range(n_layers)]
-    net = {name: params[name] for pair in names for name in pair}
     first = next(i for i in range(n_layers) if names[i][0] in rates)
-    n_steps = len(rates[names[first][0]])
-    for step in range(n_steps):
-        inputs, before = [x], []
+    if first:  # no step changes what these layers make of the rows
+        x = mlp(params, x, first, prefix=prefix, activation=activation)
+        x = ACTIVATIONS[activation](x)
+    names = names[first:]
+    n_steps = len(rates[names[0][0]])
+
+    def step(net: Net, given: Params, s: int) -> Net:
+        inputs, before = [given["rows"]], []
         for weight, bias in names:
             before.append(affine(inputs[-1], net[weight], net[bias]))
             inputs.append(ACTIVATIONS[activation](before[-1]))
-        gradient = output_gradient(before[-1])
-        changes = {}
-        for i in range(n_layers - 1, first - 1, -1):
-            changes[i] = gradient
-            if i > first:
-                gradient = _back(net[names[i][0]], gradient)
-                gradient = gradient * derivative(activation, before[i - 1])
+        gradient = output_gradient(before[-1], given["target"])
+        changes = [gradient]
+        for i in range(len(names) - 1, 0, -1):
+            gradient = _back(net[names[i][0]], gradient)
+            gradient = gradient * derivative(activation, before[i - 1])
+            changes.insert(0, gradient)
         if clip is not None:
-            square = sum(_square(inputs[i], change) for i, change in changes.items())
+            square = sum(map(_square, inputs, changes))
             by = shortening(square, clip)[:, None, None]
-            changes = {i: by * change for i, change in changes.items()}
-        for i, change in changes.items():
-            rows = inputs[i]
+            changes = [by * change for change in changes]
+        moved = {}
+        for (weight, bias), rows, change in zip(names, inputs, changes, strict=False):
             if order == 1:
                 rows, change = rows.detach(), change.detach()
-            weight, bias = names[i]
-            moved = rates[weight][step] * change
-            net[weight] = _moved(net[weight], rows, moved, n_steps)
-            net[bias] = net[bias] - rates[bias][step] * change.sum(dim=1)
-    return {name: net[name] for pair in names[first:] for name in pair}
+            by = given["rate of " + weight][s] * change
+            moved[weight] = _moved(net[weight], rows, by, n_steps)
+            by = given["rate of " + bias][s] * change.sum(dim=1)
+            moved[bias] = net[bias] - by
+        return moved
+
+    start = {name: params[name] for pair in names for name in pair}
+    given = {"rate of " + name: rates[name] for name in start}
+    given |= {"rows": x, "target": target}
+    yield from course(step, start, given, n_steps, each=each, checkpoint=checkpoint)
 
 
 def _square(rows: Tensor, change: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What gradient-based methods share: which parameters adapt, how fast, and to what."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skmetaad.core.inner import inner_loop
 from skmetaad.core.nets import LowRank, Params
+from skmetaad.core.train import Batch
 
 NETWORK = "net."
 RATE = "rate."
@@ -25,6 +26,7 @@ class MAML(ABC):
     learn_rates: bool = True
     algorithm: str = "maml"
     inner_clip: float | None = None
+    checkpoint_inner: bool = False
 
     @property
     @abstractmethod
@@ -63,19 +65,68 @@ class MAML(ABC):
         rate = like.new_full((self.inner_steps,), self.inner_rate)
         return dict.fromkeys(net, rate)
 
+    @abstractmethod
+    def states(
+        self,
+        params: Params,
+        support: Tensor,
+        y: Tensor,
+        mask: Tensor,
+        *,
+        each: bool = False,
+    ) -> Iterator[Params]:
+        """Yield each task's state after each inner step, or after the last only."""
+
+    @abstractmethod
+    def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
+        """Return the loss of tasks in a state on their queries."""
+
+    def loss(
+        self, params: Params, batch: Batch, weights: Sequence[float] | None = None
+    ) -> Tensor:
+        """Return the outer loss: the query loss after the inner loop.
+
+        With `weights`, one per inner step, it is the sum of the query losses after each
+        step, so weighted.
+        """
+        mask = batch.support_y != 0
+        each = weights is not None
+        states = self.states(params, batch.support, batch.support_y, mask, each=each)
+        total = torch.zeros(())
+        for weight, state in zip(weights or [1.0], states, strict=True):
+            total = total + weight * self.query_loss(params, state, batch)
+        return total + self.pull(params, state)
+
     def fast(
-        self, params: Params, loss_of: Callable[[Params], Tensor], n_tasks: int
-    ) -> Params:
-        """Return the parameters adapted to each task, (T, ...)."""
+        self,
+        params: Params,
+        loss_of: Callable[[Params, Params], Tensor],
+        rows: Tensor,
+        *,
+        each: bool,
+    ) -> Iterator[Params]:
+        """Yield the parameters adapted to each task's rows (T, K, ...) by autograd.
+
+        `loss_of` takes parameters and rows.
+        """
         found = inner_loop(
             self.adapted(params),
-            loss_of,
+            lambda net, given: loss_of(given | net, given["rows"]),
             self.rates(params),
-            n_tasks,
-            order=self.order,
-            clip=self.inner_clip,
+            len(rows),
+            given=params | {"rows": rows},
+            **self.loop_options(each),
         )
-        return self.cut(found)
+        yield from map(self.cut, found)
+
+    def loop_options(self, each: bool) -> dict:
+        """Return what every inner loop takes."""
+        return {
+            "order": self.order,
+            "clip": self.inner_clip,
+            "checkpoint": self.checkpoint_inner,
+            "each": each,
+        }
 
     @property
     def order(self) -> int:
@@ -103,3 +154,15 @@ class MAML(ABC):
             away = (start - end.mean(dim=0)).detach() / self.inner_rate
             total = total + (away * (start - start.detach())).sum()
         return total
+
+
+def step_weights(n_steps: int, progress: float) -> list[float] | None:
+    r"""Return the weights of the query losses after each inner step, after MAML++.
+
+    Equal at first, :math:`w_s = 1 / S`; all but the last fall linearly to zero while
+    `progress` goes from 0 to 1, and the last grows to one. None from there on.
+    """
+    if progress >= 1.0:
+        return None
+    early = (1.0 - progress) / n_steps
+    return [early] * (n_steps - 1) + [1.0 - (n_steps - 1) * early]

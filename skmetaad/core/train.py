@@ -1,6 +1,6 @@
 """The outer loop: stochastic gradient descent over meta-batches of episodes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ class Trained:
 
 def meta_train(
     params: Params,
-    loss_of: Callable[[Params, list[Batch]], Tensor],
+    losses_of: Callable[[Params, list[Batch], float], Iterable[Tensor]],
     draw: Callable[[], list[Batch]],
     *,
     n_iter: int,
@@ -53,6 +53,10 @@ def meta_train(
 ) -> Trained:
     """Minimise the expected episode loss by AdamW with a cosine-decayed rate.
 
+    `losses_of` takes parameters, what `draw` gives, and the share of the iterations
+    that are done. The sum of what it yields is the loss; each part is differentiated
+    before the next is asked for, so that one at a time is in memory.
+
     With `validate`, the loss on held-out tasks is measured every `every` iterations;
     training stops after `patience` measurements without a new best one, and the best
     parameters are returned. `on_iteration` may ask to stop by returning True.
@@ -64,15 +68,17 @@ def meta_train(
     result = Trained(params, [], [], 0)
     best, best_params, stale = float("inf"), None, 0
     for i in range(n_iter):
-        loss = loss_of(params, draw())
-        if not torch.isfinite(loss):
-            raise NotFinite(f"the loss of meta-iteration {i} is {loss.item()}")
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total = 0.0
+        for loss in losses_of(params, draw(), i / n_iter):
+            if not torch.isfinite(loss):
+                raise NotFinite(f"the loss of meta-iteration {i} is {loss.item()}")
+            loss.backward()
+            total += loss.item()
         torch.nn.utils.clip_grad_norm_(values, max_norm)
         optimizer.step()
         schedule.step()
-        result.loss.append(loss.item())
+        result.loss.append(total)
         result.n_iter = i + 1
         if validate is not None and ((i + 1) % every == 0 or i + 1 == n_iter):
             now = validate(params)

@@ -75,6 +75,21 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     inner_clip : float or None, default=None
         Largest norm of a task's gradient in the inner loop; longer ones are shortened
         to it. None: no limit.
+    multi_step_loss : float, default=0.0
+        Share of the meta-iterations in which the outer loss is the weighted sum of the
+        query losses after every inner step [2]_, which steadies training through long
+        inner loops. With S inner steps, the weight of each but the last falls linearly
+        from :math:`1 / S` to zero over these iterations and the last takes the rest:
+        after a share p of all iterations, :math:`w_s = (1 - p / m) / S` for s < S and
+        :math:`w_S = 1 - \sum_{s<S} w_s`, where m is this parameter. 0: after the last
+        step alone, throughout.
+    checkpoint_inner : bool, default=False
+        Whether to save memory in `fit` by computing the inner steps a second time in
+        the backward pass. What is kept then grows with the root of `inner_steps`, and
+        a meta-iteration takes up to a half longer. Gradients are the same.
+    max_tasks_at_once : int or None, default=None
+        Largest number of episodes in memory at once in `fit`; larger meta-batches are
+        taken in parts, whose gradients add up to that of the whole. None: all.
     adversarial_epsilon : float, default=0.0
         Adversarial meta-training after [9]_: every episode's rows are moved by this
         many standard deviations inside tasks, each feature in the direction in which
@@ -216,6 +231,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         inner_rate=0.1,
         learn_rates=True,
         inner_clip=None,
+        multi_step_loss=0.0,
+        checkpoint_inner=False,
+        max_tasks_at_once=None,
         adversarial_epsilon=0.0,
         separation_weight=1.0,
         n_support=(1, 50),
@@ -252,6 +270,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         self.inner_rate = inner_rate
         self.learn_rates = learn_rates
         self.inner_clip = inner_clip
+        self.multi_step_loss = multi_step_loss
+        self.checkpoint_inner = checkpoint_inner
+        self.max_tasks_at_once = max_tasks_at_once
         self.adversarial_epsilon = adversarial_epsilon
         self.separation_weight = separation_weight
         self.n_support = n_support

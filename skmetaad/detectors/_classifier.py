@@ -39,6 +39,21 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
     inner_clip : float or None, default=None
         Largest norm of a task's gradient in the inner loop; longer ones are shortened
         to it. None: no limit.
+    multi_step_loss : float, default=0.0
+        Share of the meta-iterations in which the outer loss is the weighted sum of the
+        query losses after every inner step [4]_, which steadies training through long
+        inner loops. With S inner steps, the weight of each but the last falls linearly
+        from :math:`1 / S` to zero over these iterations and the last takes the rest:
+        after a share p of all iterations, :math:`w_s = (1 - p / m) / S` for s < S and
+        :math:`w_S = 1 - \sum_{s<S} w_s`, where m is this parameter. 0: after the last
+        step alone, throughout.
+    checkpoint_inner : bool, default=False
+        Whether to save memory in `fit` by computing the inner steps a second time in
+        the backward pass. What is kept then grows with the root of `inner_steps`, and
+        a meta-iteration takes up to a half longer. Gradients are the same.
+    max_tasks_at_once : int or None, default=None
+        Largest number of episodes in memory at once in `fit`; larger meta-batches are
+        taken in parts, whose gradients add up to that of the whole. None: all.
     adversarial_epsilon : float, default=0.0
         Adversarial meta-training after [3]_: every episode's rows are moved by this
         many standard deviations inside tasks, each feature in the direction in which
@@ -146,6 +161,8 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
     .. [2] Finn, Abbeel, Levine (2017). Model-Agnostic Meta-Learning for Fast
        Adaptation of Deep Networks. ICML. :arxiv:`1703.03400`
     .. [3] Yin, Tang, Xu, Wang (2018). Adversarial Meta-Learning. :arxiv:`1806.03316`
+    .. [4] Antoniou, Edwards, Storkey (2019). How to train your MAML. ICLR.
+       :arxiv:`1810.09502`
 
     Examples
     --------
@@ -173,6 +190,9 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
         inner_rate=0.1,
         learn_rates=True,
         inner_clip=None,
+        multi_step_loss=0.0,
+        checkpoint_inner=False,
+        max_tasks_at_once=None,
         adversarial_epsilon=0.0,
         hidden_sizes=(64, 32),
         activation="relu",
@@ -228,6 +248,9 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
         self.inner_rate = inner_rate
         self.learn_rates = learn_rates
         self.inner_clip = inner_clip
+        self.multi_step_loss = multi_step_loss
+        self.checkpoint_inner = checkpoint_inner
+        self.max_tasks_at_once = max_tasks_at_once
         self.adversarial_epsilon = adversarial_epsilon
 
     def _core(self, n_features, n_parts=1):

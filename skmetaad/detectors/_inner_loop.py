@@ -7,7 +7,8 @@ import torch
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.augment import adversarial
-from skmetaad.core.maml import ALGORITHMS
+from skmetaad.core.maml import ALGORITHMS, step_weights
+from skmetaad.core.train import Batch
 
 
 class InnerLoop:
@@ -19,20 +20,42 @@ class InnerLoop:
         "inner_rate": [Interval(Real, 0, None, closed="neither")],
         "learn_rates": ["boolean"],
         "inner_clip": [Interval(Real, 0, None, closed="neither"), None],
+        "multi_step_loss": [Interval(Real, 0, 1, closed="both")],
+        "checkpoint_inner": ["boolean"],
+        "max_tasks_at_once": [Interval(Integral, 1, None, closed="left"), None],
         "adversarial_epsilon": [Interval(Real, 0, None, closed="left")],
     }
 
     def _inner_options(self):
         """Return what the core takes from these parameters."""
         names = ("algorithm", "inner_steps", "inner_rate", "learn_rates", "inner_clip")
+        names += ("checkpoint_inner",)
         return {name: getattr(self, name) for name in names}
 
-    def _loss(self, core, params, batches):
+    def _loss(self, core, params, batches, progress):
         (batch,) = batches
+        weights = None
+        if self.multi_step_loss:
+            weights = step_weights(self.inner_steps, progress / self.multi_step_loss)
+
+        def loss_of(batch):
+            return core.loss(params, batch, weights)
+
         if self.adversarial_epsilon and torch.is_grad_enabled():
             step = self.adversarial_epsilon * params["within"].sqrt()
-            batch = adversarial(lambda moved: core.loss(params, moved), batch, step)
-        return core.loss(params, batch)
+            batch = adversarial(loss_of, batch, step)
+        return loss_of(batch)
+
+    def _pieces(self, batches):
+        (batch,) = batches
+        n_tasks = len(batch.support)
+        size = self.max_tasks_at_once or n_tasks
+        # Episodes of a batch have as many inliers each, so that means of parts weighted
+        # by their episodes are those of the whole.
+        for start in range(0, n_tasks, size):
+            here = slice(start, start + size)
+            part = Batch(*[None if v is None else v[here] for v in batch])
+            yield len(part.support) / n_tasks, [part]
 
     def _diverged(self, core, params, batches):
         (batch,) = batches

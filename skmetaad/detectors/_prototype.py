@@ -298,7 +298,7 @@ class MetaPrototypeDetector(EncoderDetector):
         order = rng.permutation(tasks)
         return [np.sort(np.setdiff1d(tasks, order[i::n])) for i in range(n)]
 
-    def _loss(self, core, params, batches):
+    def _loss(self, core, params, batches, progress):
         losses = [
             core.loss(core.network(params, i), batch) for i, batch in enumerate(batches)
         ]

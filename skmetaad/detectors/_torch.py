@@ -89,9 +89,16 @@ class TorchMetaDetector(BaseMetaDetector):
         """Return the task codes that each batch of a meta-iteration is drawn from."""
         return [tasks]
 
-    def _loss(self, core, params, batches):
-        """Return the loss of a meta-iteration; `batches` has one batch per part."""
+    def _loss(self, core, params, batches, progress):
+        """Return the loss of a meta-iteration; `batches` has one batch per part.
+
+        `progress` is the share of the meta-iterations that are done.
+        """
         return core.loss(params, batches[0])
+
+    def _pieces(self, batches):
+        """Yield batches that take their losses one after the other, with weights."""
+        yield 1.0, batches
 
     def _diverged(self, core, params, batches):
         """Return the codes of tasks at which adapting leaves the finite numbers."""
@@ -170,9 +177,10 @@ class TorchMetaDetector(BaseMetaDetector):
         constants = to_tensors(fixed, torch.float32)
         last = []
 
-        def loss_of(params, batches):
-            last[:] = {**constants, **params}, batches
-            return self._loss(core, *last)
+        def losses_of(params, batches, progress):
+            for weight, piece in self._pieces(batches):
+                last[:] = {**constants, **params}, piece
+                yield weight * self._loss(core, *last, progress)
 
         validate = None
         if held_out is not None:
@@ -182,7 +190,7 @@ class TorchMetaDetector(BaseMetaDetector):
 
             def validate(params):
                 with torch.no_grad():
-                    return loss_of(params, held_out_batches).item()
+                    return sum(losses_of(params, held_out_batches, 1.0)).item()
 
         context = self._init_callback_context(max_subtasks=self.n_iter)
         context.call_on_fit_task_begin(estimator=self)
@@ -197,7 +205,7 @@ class TorchMetaDetector(BaseMetaDetector):
         try:
             trained = meta_train(
                 core.init(generator(rng)),
-                loss_of,
+                losses_of,
                 lambda: [
                     self._augmented(draw(n, part), changes, *units)
                     for n, part in zip(n_episodes, parts, strict=True)

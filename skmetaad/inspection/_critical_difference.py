@@ -1,9 +1,10 @@
 """Mean ranks of several methods, and which of them the tasks cannot tell apart."""
 
 import numpy as np
-from scipy.stats import friedmanchisquare, rankdata, wilcoxon
+from scipy.stats import rankdata
 
 from skmetaad.inspection._drawn import NORMAL, axes
+from skmetaad.inspection._significance import friedman_p, holm, signed_rank_p
 
 
 class CriticalDifferenceDisplay:
@@ -26,7 +27,8 @@ class CriticalDifferenceDisplay:
     p_values_ : dict of (str, str) to float
         Holm-adjusted p values, by pairs of methods, the better first.
     friedman_p_ : float
-        The p value of Friedman's test of all methods being alike; NaN for two methods.
+        The p value of Friedman's test of all methods being alike; NaN for two methods
+        or a single task.
     groups_ : list of tuple of str
         Methods that are not told apart.
     ax_ : matplotlib Axes
@@ -97,12 +99,11 @@ class CriticalDifferenceDisplay:
         self.ranks_ = {
             names[i]: float(mean[i]) for i in np.argsort(mean, kind="stable")
         }
-        several = len(names) > 2
-        self.friedman_p_ = float(friedmanchisquare(*values)[1]) if several else np.nan
+        self.friedman_p_ = friedman_p(values)
         ordered = list(self.ranks_)
         pairs = [(a, b) for i, a in enumerate(ordered) for b in ordered[i + 1 :]]
-        raw = [_p_value(self.scores[a] - self.scores[b]) for a, b in pairs]
-        self.p_values_ = dict(zip(pairs, _holm(raw), strict=True))
+        raw = [signed_rank_p(self.scores[a] - self.scores[b]) for a, b in pairs]
+        self.p_values_ = dict(zip(pairs, holm(raw), strict=True))
         self.groups_ = _cliques(ordered, self.p_values_, self.alpha)
 
     def plot(self, ax=None, **kwargs):
@@ -145,19 +146,6 @@ class CriticalDifferenceDisplay:
         for side in ("left", "right", "bottom", "top"):
             self.ax_.spines[side].set_visible(False)
         return self
-
-
-def _p_value(difference):
-    return 1.0 if not difference.any() else float(wilcoxon(difference).pvalue)
-
-
-def _holm(p):
-    """Return p values adjusted by Holm's step-down method."""
-    order = np.argsort(p)
-    stepped = np.asarray(p)[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    return adjusted.tolist()
 
 
 def _cliques(ordered, p_values, alpha):

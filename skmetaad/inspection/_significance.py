@@ -1,0 +1,32 @@
+"""Tests of whether tasks tell methods apart."""
+
+import numpy as np
+from scipy.stats import friedmanchisquare, wilcoxon
+
+
+def friedman_p(values):
+    """Return the p value of Friedman's test of all methods being alike.
+
+    values: (n_methods, n_tasks). NaN for fewer than three methods or two tasks.
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) < 3 or values.shape[1] < 2:
+        return np.nan
+    if (values == values[0]).all():  # the statistic is 0 / 0
+        return 1.0
+    return float(friedmanchisquare(*values)[1])
+
+
+def signed_rank_p(difference):
+    """Return the two-sided p value of Wilcoxon's test of a median of zero."""
+    return 1.0 if not np.any(difference) else float(wilcoxon(difference).pvalue)
+
+
+def holm(p):
+    """Return p values adjusted by Holm's step-down method."""
+    p = np.asarray(p, np.float64)
+    order = np.argsort(p)
+    stepped = p[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted.tolist()
