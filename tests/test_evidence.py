@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from skmetaad.core import columns, evidence, universal
+from skmetaad.core import (
+    columns,
+    covariance,
+    evidence,
+    forest,
+    pairs,
+    scorer,
+    universal,
+)
 
 
 def tensor(X):
@@ -42,8 +50,8 @@ def test_mahalanobis_of_support_rows_is_that_of_a_fit_without_them(rows):
     X = tensor(rows)[None]
     here = torch.ones(1, 40, dtype=torch.bool)
     alive = torch.ones(1, 4, dtype=torch.bool)
-    state = evidence.covariance_state(X, here, alive)
-    found, *_ = evidence.mahalanobis(X, torch.arange(40)[None], state, 0)
+    state = covariance.covariance_state(X, here, alive)
+    found, *_ = covariance.mahalanobis(X, torch.arange(40)[None], state, 0)
     whole = rows - rows.mean(0)
     ridge = 1e-3 * np.trace(whole.T @ whole) / 4 * np.eye(4)
     for i in range(40):
@@ -57,10 +65,10 @@ def test_mahalanobis_of_support_rows_is_that_of_a_fit_without_them(rows):
 def test_partial_residuals_are_those_of_ridge_regressions(rows):
     X = tensor(rows)[None]
     here = torch.ones(1, 40, dtype=torch.bool)
-    state = evidence.covariance_state(X, here, torch.ones(1, 4, dtype=torch.bool))
+    state = covariance.covariance_state(X, here, torch.ones(1, 4, dtype=torch.bool))
     query = tensor(np.random.default_rng(1).normal(size=(1, 5, 4)))
     nobody = torch.full((1, 5), -1)
-    found = evidence.partial_residuals(query, nobody, state)[0].numpy()
+    found = covariance.partial_residuals(query, nobody, state)[0].numpy()
     centred = rows - rows.mean(0)
     scatter = centred.T @ centred
     scatter += 0.1 * np.trace(scatter) / 4 * np.eye(4)
@@ -91,7 +99,7 @@ def test_pairs_never_seen_together_are_rare():
     X = np.c_[a, a]
     state, _ = described(X)
     query = tensor([[0.0, 0.0], [0.0, 1.0]])[None]
-    found = evidence.pair_rarity(
+    found = pairs.pair_rarity(
         universal.bins(query, state), torch.full((1, 2), -1), state
     )[0, :, 0]
     # 50 rows where 25 are expected; none where 25 are expected.
@@ -102,13 +110,13 @@ def test_pairs_never_seen_together_are_rare():
 @pytest.mark.parametrize("n_columns", [2, 5, 16, 17, 40])
 def test_pairs_of_columns_are_distinct(n_columns):
     alive = torch.ones(1, n_columns, dtype=torch.bool)
-    found = evidence.pair_columns(alive)
+    found = pairs.pair_columns(alive)
     used = found["pair.counts"][0]
     first, second = found["pair.first"][0][used], found["pair.second"][0][used]
     assert (first < second).all()
     n_pairs = n_columns * (n_columns - 1) // 2
     assert len({*zip(first.tolist(), second.tolist(), strict=True)}) == len(first)
-    assert len(first) == min(n_pairs, evidence.N_PAIRS)
+    assert len(first) == min(n_pairs, pairs.N_PAIRS)
 
 
 def test_equal_rows_are_found_to_the_bit(rows):
@@ -144,7 +152,7 @@ def test_isolation_gives_more_mass_to_the_middle():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 3))
     state, _ = described(X)
-    found = evidence.forest_score(
+    found = forest.forest_score(
         tensor([[[0.0, 0.0, 0.0], [6.0, 6.0, 6.0]]]), torch.full((1, 2), -1), state
     )
     assert found[0, 0] < found[0, 1]
@@ -153,13 +161,13 @@ def test_isolation_gives_more_mass_to_the_middle():
 def test_evidence_does_not_hang_on_scale_shift_or_column_order(rows):
     rng = np.random.default_rng(2)
     query = rng.normal(size=(1, 6, 4))
-    weights = universal.init(torch.Generator().manual_seed(0))
+    weights = scorer.init(torch.Generator().manual_seed(0))
     weights = {name: value.double() for name, value in weights.items()}
 
     def score(change):
         state, _ = described(change(rows))
         seen = universal.inputs(tensor(change(query)), universal.at_rest(state))
-        return universal.anomaly(weights, seen)[0].numpy()
+        return scorer.anomaly(weights, seen)[0].numpy()
 
     want = score(lambda X: X)
     scale, shift = np.array([1e-3, 1.0, 50.0, 1e6]), np.array([3.0, 0.0, -7.0, 1e6])
@@ -172,7 +180,7 @@ def test_labelled_outliers_are_evidence(rows):
     near, far = np.full((1, 4), 9.1), -np.full((1, 4), 9.1)
     query = tensor(np.concatenate([near, far]))[None]
     seen = universal.inputs(query, universal.at_rest(state))
-    labels = seen.rows[0][:, universal.LABELS]
+    labels = seen.rows[0][:, scorer.LABELS]
     assert (labels[0] > labels[1]).all()
     assert (labels[0] > 0).all()
     assert seen.context[0, -1] == pytest.approx(np.log(4))

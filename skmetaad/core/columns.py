@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from skmetaad.core.evidence import State, partial_residuals
+from skmetaad.core.covariance import partial_residuals
+from skmetaad.core.evidence import State
 
 # Evidence of one value: tail, rarity, gap, outside, partial residual, residual and
 # mismatch against neighbours, missing.

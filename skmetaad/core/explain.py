@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from skmetaad.core.universal import GROUPS, N_EVIDENCE, Inputs, anomaly
+from skmetaad.core.scorer import GROUPS, N_EVIDENCE, Inputs, anomaly
 
 
 def contributions(weights: list[dict[str, Tensor]], seen: Inputs) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skmetaad.core.universal import Inputs, adapt, anomaly, init, inputs
+from skmetaad.core.scorer import Inputs, anomaly, init
+from skmetaad.core.universal import adapt, inputs
 
 N_ROWS = 64
 N_TABLES = 16

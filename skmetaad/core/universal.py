@@ -1,27 +1,15 @@
-"""One table's evidence, and the network that turns it into a score."""
-
-from dataclasses import dataclass
+"""The evidence of one table, and what the network sees of its rows."""
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from skmetaad.core import columns as by_column
+from skmetaad.core import covariance, forest, pairs
 from skmetaad.core import evidence as ev
 from skmetaad.core.evidence import Rows, State
+from skmetaad.core.scorer import LABELS, Inputs
 
 SCALES = ("standard", "rank", "white")
-GROUPS = {
-    "neighbours": range(0, 24),
-    "covariance": range(24, 27),
-    "trees": range(27, 29),
-    "pairs": range(29, 32),
-    "labels": range(32, 35),
-    "values": range(35, 35 + 3 * by_column.N_VALUE),
-}
-LABELS = slice(32, 35)
-N_EVIDENCE = 35 + 3 * by_column.N_VALUE
-N_CONTEXT = 8
 N_AROUND = 10
 LAST_KEY = 2**63 - 1
 # Arrays whose last axis is that of the support's rows.
@@ -86,15 +74,15 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     state["whiten"] = torch.eye(X.shape[-1], dtype=X.dtype).expand(len(X), -1, -1)
     nobody = torch.full_like(own, -1)
     scaled = in_scales(support, nobody, state).standard * present[..., None]
-    state |= ev.covariance_state(scaled, present, alive)
+    state |= covariance.covariance_state(scaled, present, alive)
     state["whiten"] = whitening(state)
     rows = in_scales(support, own, state)
     for name in SCALES:
         state["support." + name] = getattr(rows, name) * present[..., None]
     state |= neighbour_states(state, own)
-    state |= ev.forest_state(scaled, n, alive)
+    state |= forest.forest_state(scaled, n, alive)
     state["edges"] = bin_edges(state)
-    state |= ev.pair_state(bins(support, state), present, alive)
+    state |= pairs.pair_state(bins(support, state), present, alive)
     state |= outlier_state(X, order, outlier, state)
 
     step = max(1, CELLS // (len(X) * X.shape[-1]))
@@ -169,7 +157,7 @@ def neighbour_states(state: State, own: Tensor) -> State:
 def bin_edges(state: State) -> Tensor:
     """Return edges (T, d, N_BINS - 1) of bins with nearly equal counts."""
     n = state["known"][..., None]
-    share = torch.arange(1, ev.N_BINS) / ev.N_BINS
+    share = torch.arange(1, pairs.N_BINS) / pairs.N_BINS
     at = ((n - 1).clamp_min(0) * share).round().long()
     return state["sorted"].gather(2, at).contiguous()
 
@@ -179,7 +167,7 @@ def bins(X: Tensor, state: State) -> Tensor:
     code = torch.searchsorted(
         state["edges"], X.nan_to_num(nan=0.0).mT.contiguous(), right=True
     ).mT
-    return torch.where(X.isnan(), ev.N_BINS, code)
+    return torch.where(X.isnan(), pairs.N_BINS, code)
 
 
 def outlier_state(X: Tensor, order: Tensor, outlier: Tensor, state: State) -> State:
@@ -204,13 +192,13 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
         against.append(outlier_contrast(d, mine, rows.own, state, name))
         if name == "standard":
             _, place, near = ev.nearest(d, N_AROUND)
-    for i in range(len(ev.RIDGES)):
-        q, *_ = ev.mahalanobis(rows.standard, rows.own, state, i)
+    for i in range(len(covariance.RIDGES)):
+        q, *_ = covariance.mahalanobis(rows.standard, rows.own, state, i)
         found.append((q + 1e-6).log())
-    found.append(ev.forest_score(rows.standard, rows.own, state))
+    found.append(forest.forest_score(rows.standard, rows.own, state))
     n_alive = state["alive"].sum(1).clamp_min(1)[:, None]
     found.append((rows.standard.square().sum(-1) / n_alive + 0.01).log())
-    rare = ev.pair_rarity(bins(X, state), rows.own, state)
+    rare = pairs.pair_rarity(bins(X, state), rows.own, state)
     found.extend(ev.summaries(rare, state["pair.counts"][:, None]).unbind(-1))
     T, R, d_ = rows.standard.shape
     flat = place.flatten(1)[..., None].expand(-1, -1, d_)
@@ -291,20 +279,6 @@ def context(state: State) -> Tensor:
     )
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What the network sees: rows (T, R, 2e), values (T, R, d, v), contexts, columns.
-
-    `counts` (T, R, d) tells which values count.
-    """
-
-    rows: Tensor
-    values: Tensor
-    counts: Tensor
-    columns: Tensor
-    context: Tensor
-
-
 def inputs(X: Tensor, state: State) -> Inputs:
     """Return the network's inputs for rows X (T, R, d), NaN for missing values."""
     state = awake(state)
@@ -334,59 +308,3 @@ def normalised(values: Tensor, counts: Tensor, found: Tensor, state: State) -> I
         state["column.context"],
         state["context"],
     )
-
-
-def init(
-    generator: torch.Generator, width: int = 64, n_column: int = 32
-) -> dict[str, Tensor]:
-    """Return new weights of the network."""
-    column_in = by_column.N_VALUE + by_column.N_CONTEXT
-    row_in = 2 * N_EVIDENCE + N_CONTEXT + 3 * n_column
-    sizes = {
-        "column.0": (column_in, n_column),
-        "column.1": (n_column, n_column),
-        "gate": (n_column, 1),
-        "row.0": (row_in, width),
-        "row.1": (width, width),
-        "row.2": (width, 1),
-    }
-    weights = {}
-    for name, (fan_in, fan_out) in sizes.items():
-        scale = (2 / fan_in) ** 0.5 * (0.1 if name in ("row.2", "gate") else 1.0)
-        weights[name + ".weight"] = (
-            torch.randn(fan_in, fan_out, generator=generator) * scale
-        )
-        weights[name + ".bias"] = torch.zeros(fan_out)
-    weights["backbone"] = torch.full((2,), 0.5)
-    return weights
-
-
-def anomaly(
-    weights: dict[str, Tensor], seen: Inputs, drop: Tensor | None = None
-) -> Tensor:
-    """Return how abnormal rows are (T, R): a k-NN score plus what the network adds.
-
-    `drop` (T, 1, 2e) scales the evidence of rows in training.
-    """
-
-    def layer(x: Tensor, name: str) -> Tensor:
-        return x @ weights[name + ".weight"] + weights[name + ".bias"]
-
-    T, R, d, _ = seen.values.shape
-    about = seen.columns[:, None].expand(-1, R, -1, -1)
-    hidden = layer(torch.cat([seen.values, about], -1), "column.0").relu()
-    hidden = layer(hidden, "column.1").relu()
-    off = ~seen.counts[..., None]
-    count = seen.counts.sum(2).clamp_min(1)[..., None]
-    mean = hidden.masked_fill(off, 0.0).sum(2) / count
-    high = hidden.masked_fill(off, -1e4).amax(2).clamp_min(-1.0)
-    gate = layer(hidden, "gate").masked_fill(off, -1e4).softmax(2)
-    focus = (hidden * gate).sum(2)
-    rows = seen.rows if drop is None else seen.rows * drop
-    about = seen.context[:, None].expand(-1, R, -1)
-    x = torch.cat([rows, about, mean, high, focus], -1)
-    hidden = F.gelu(layer(x, "row.0"))
-    hidden = hidden + F.gelu(layer(hidden, "row.1"))
-    backbone = seen.rows[..., 2] * weights["backbone"][0]
-    backbone = backbone + seen.rows[..., N_EVIDENCE + 2] * weights["backbone"][1]
-    return backbone + layer(hidden, "row.2")[..., 0]

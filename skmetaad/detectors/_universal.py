@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._held_out import learned_offsets
 from skmetaad.base import BaseMetaDetector
-from skmetaad.core import explain, universal
+from skmetaad.core import explain, scorer, universal
 from skmetaad.core.state import to_tensor
 from skmetaad.detectors import _universal_training as training
 
@@ -202,7 +202,7 @@ class UniversalDetector(BaseMetaDetector):
             str.
         """
         check_is_fitted(self)
-        names = list(universal.GROUPS)
+        names = list(scorer.GROUPS)
         n_columns = self.n_features_in_
         found, _ = self._by_task(X, task, self._explained, (len(names) + n_columns,))
         columns = getattr(self, "feature_names_in_", None)
@@ -262,7 +262,7 @@ class UniversalDetector(BaseMetaDetector):
 
     def _anomaly(self, seen):
         weights = self._members()
-        return sum(universal.anomaly(w, seen) for w in weights).numpy() / len(weights)
+        return sum(scorer.anomaly(w, seen) for w in weights).numpy() / len(weights)
 
     def _members(self):
         """Return the weights of each network, as tensors."""
