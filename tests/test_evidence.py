@@ -101,7 +101,7 @@ def test_pairs_never_seen_together_are_rare():
     query = tensor([[0.0, 0.0], [0.0, 1.0]])[None]
     found = pairs.pair_rarity(
         universal.bins(query, state), torch.full((1, 2), -1), state
-    )[0, :, 0]
+    )[0][0, :, 0]
     # 50 rows where 25 are expected; none where 25 are expected.
     want = [-np.log(51 / 26), -np.log(1 / 26)]
     np.testing.assert_allclose(found, want)
@@ -184,3 +184,18 @@ def test_labelled_outliers_are_evidence(rows):
     assert (labels[0] > labels[1]).all()
     assert (labels[0] > 0).all()
     assert seen.context[0, -1] == pytest.approx(np.log(4))
+
+
+def test_fresh_rows_show_the_evidence_that_left_out_rows_do():
+    """What depends on being in the support alone must not set rows apart."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(400, 4))
+    X[:, 3] = rng.integers(5, size=400)
+    fresh = rng.normal(size=(2000, 4))
+    fresh[:, 3] = rng.integers(5, size=2000)
+    state, _ = described(X)
+    seen = universal.inputs(tensor(fresh)[None], universal.at_rest(state))
+    share_above = (-seen.rows[0, :, scorer.N_EVIDENCE :] - 1).exp()
+    labels = set(range(scorer.LABELS.start, scorer.LABELS.stop))
+    for i in set(range(scorer.N_EVIDENCE)) - labels:
+        assert share_above[:, i].mean() == pytest.approx(0.5, abs=0.12), i

@@ -54,6 +54,24 @@ def rank_scores(below: Tensor, equal: Tensor, above: Tensor) -> Tensor:
     return (below - above).to(torch.float64) / n
 
 
+def limits(
+    rest_below: Tensor, rest_above: Tensor, own: Tensor, state: State
+) -> tuple[Tensor, Tensor]:
+    """Return each column's least and greatest value (T, R, d), one's own left out.
+
+    `rest_below` and `rest_above` count the other values up to, and from, a row's own.
+    """
+    n = state["known"]
+    second = state["sorted"].gather(2, (n - 1).clamp(0, 1)[..., None])[..., 0]
+    last_but_one = state["sorted"].gather(2, (n - 2).clamp_min(0)[..., None])[..., 0]
+    mine = (own >= 0)[..., None] & (n > 1)[:, None]
+    low = torch.where(mine & (rest_below == 0), second[:, None], state["low"][:, None])
+    high = torch.where(
+        mine & (rest_above == 0), last_but_one[:, None], state["high"][:, None]
+    )
+    return low, high
+
+
 def gaps(X: Tensor, own: Tensor, state: State) -> Tensor:
     """Return log widths (T, R, d) of the m nearest ranks, over the uniform ones."""
     ordered, n = state["sorted"], state["known"][..., None]
@@ -82,12 +100,14 @@ def value_evidence(
     """
     missing = X.isnan()
     below, equal, above = ranks(X, own, state)
-    n = (below + equal + above).to(torch.float64)
+    # Of all known values, one's own or not: what depends on the count alone must not
+    # set a row of the support apart from others.
+    n = state["known"][:, None].to(torch.float64)
     middle = torch.minimum(below, above) + 0.5 * equal
     tail = -((2 * middle + 1) / (n + 1)).log()
     rarity = -((equal + 0.5) / (n + 1)).log()
-    low, high = state["low"][:, None], state["high"][:, None]
-    span = (high - low).clamp_min(1e-12)
+    low, high = limits(below + equal, above + equal, own, state)
+    span = (state["high"] - state["low"])[:, None].clamp_min(1e-12)
     filled = torch.where(missing, low, X)
     outside = torch.maximum(low - filled, filled - high).clamp_min(0.0) / span
     partial = (1 + partial_residuals(scaled, own, state).sqrt()).log()

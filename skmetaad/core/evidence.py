@@ -67,7 +67,8 @@ def distances(rows: Tensor, support: Tensor, absent: Tensor, own: Tensor) -> Ten
     Ties are broken by the place in the support, always in the same way.
     """
     d = torch.cdist(rows, support, compute_mode="use_mm_for_euclid_dist")
-    d = d * (1 + 1e-6 * scramble(1, support.shape[1], 6))
+    # Below that it is rounding: equal rows are not quite 0 apart.
+    d = torch.where(d < 1e-6, 0.0, d) * (1 + 1e-6 * scramble(1, support.shape[1], 6))
     d = d.masked_fill(absent[:, None], torch.inf)
     place = own.clamp_min(0)[..., None]
     kept = d.gather(2, place)

@@ -51,14 +51,23 @@ def pair_state(codes: Tensor, present: Tensor, alive: Tensor) -> State:
     return state
 
 
-def pair_rarity(codes: Tensor, own: Tensor, state: State) -> Tensor:
-    """Return -log of observed over expected counts of pairs of bins (T, R, pairs)."""
+def pair_rarity(codes: Tensor, own: Tensor, state: State) -> tuple[Tensor, Tensor]:
+    """Return -log of observed over expected counts of pairs of bins (T, R, pairs).
+
+    A row's own count is left out: first of all counts, which makes means comparable;
+    then of observed ones only, which makes extremes so, since bins of equal counts
+    give all rows the same expectation.
+    """
     left = (own >= 0)[..., None].to(torch.float64)
     one, two, both = (
-        (state["pair." + name].gather(1, part) - left).clamp_min(0.0)
+        state["pair." + name].gather(1, part)
         for name, part in zip(
             ("one", "two", "both"), pair_codes(codes, state), strict=True
         )
     )
-    n = (state["n"][..., None] - left).clamp_min(1.0)
-    return -((both + 1) / (one * two / n + 1)).log()
+    n = state["n"][..., None]
+    both = (both - left).clamp_min(0.0)
+    rest = (one - left).clamp_min(0.0) * (two - left).clamp_min(0.0)
+    rest = rest / (n - left).clamp_min(1.0)
+    whole = one * two / n
+    return -((both + 1) / (rest + 1)).log(), -((both + 1) / (whole + 1)).log()

@@ -199,7 +199,10 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
     n_alive = state["alive"].sum(1).clamp_min(1)[:, None]
     found.append((rows.standard.square().sum(-1) / n_alive + 0.01).log())
     rare = pairs.pair_rarity(bins(X, state), rows.own, state)
-    found.extend(ev.summaries(rare, state["pair.counts"][:, None]).unbind(-1))
+    typical, extreme = (
+        ev.summaries(one, state["pair.counts"][:, None]).unbind(-1) for one in rare
+    )
+    found.extend([typical[0], *extreme[1:]])
     T, R, d_ = rows.standard.shape
     flat = place.flatten(1)[..., None].expand(-1, -1, d_)
     around = state["support.standard"].gather(1, flat).view(T, R, -1, d_)

@@ -227,7 +227,7 @@ class UniversalDetector(BaseMetaDetector):
         )
         own = -self._anomaly(seen)
         state = {name: value.numpy() for name, value in found.items()}
-        state["own_scores"] = np.where(state["present"], own, np.nan)
+        state["own_scores"] = np.where(state["present"], own, 0.0)
         return state
 
     @torch.no_grad()
@@ -272,7 +272,7 @@ class UniversalDetector(BaseMetaDetector):
         return [{k: v[i] for k, v in tensors.items()} for i in range(n_members)]
 
     def _held_out(self, X, y, mask, state):
-        return state["own_scores"]
+        return np.where(state["present"], state["own_scores"], np.nan)
 
     def _prior(self, rows, rng):
         if rows.n_tasks >= ENOUGH_TASKS:
@@ -284,8 +284,7 @@ class UniversalDetector(BaseMetaDetector):
         state = self.reference_  # already adapted to the rows, where they are one task
         if state is None:
             state = self._pooled(rows, self.max_support)
-        own = state["own_scores"]
-        return state, own[np.isfinite(own)]
+        return state, state["own_scores"][state["present"]]
 
 
 @lru_cache(maxsize=2)
