@@ -67,7 +67,7 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     state |= by_column.sort_columns(support, present)
     state |= moments(support, present)
     keys = torch.where(present, row_keys(support), LAST_KEY)
-    state["keys"], state["places"] = keys.sort(1)
+    state["keys"], state["places"] = keys.sort(dim=1, stable=True)
 
     own = torch.arange(K).expand(len(X), K)
     alive = state["alive"]
