@@ -131,7 +131,7 @@ def test_equal_rows_are_found_to_the_bit(rows):
 
 def test_support_rows_score_as_what_adapt_says_of_them(rows):
     state, seen = described(rows)
-    again = universal.inputs(tensor(rows)[None], universal.at_rest(state))
+    again = universal.inputs(tensor(rows)[None], state)
     np.testing.assert_allclose(again.rows, seen.rows, atol=1e-9)
     np.testing.assert_allclose(again.values, seen.values, atol=1e-9)
 
@@ -166,7 +166,7 @@ def test_evidence_does_not_hang_on_scale_shift_or_column_order(rows):
 
     def score(change):
         state, _ = described(change(rows))
-        seen = universal.inputs(tensor(change(query)), universal.at_rest(state))
+        seen = universal.inputs(tensor(change(query)), state)
         return scorer.anomaly(weights, seen)[0].numpy()
 
     want = score(lambda X: X)
@@ -179,7 +179,7 @@ def test_labelled_outliers_are_evidence(rows):
     state, _ = described(marked, outlier=[40, 41, 42])
     near, far = np.full((1, 4), 9.1), -np.full((1, 4), 9.1)
     query = tensor(np.concatenate([near, far]))[None]
-    seen = universal.inputs(query, universal.at_rest(state))
+    seen = universal.inputs(query, state)
     labels = seen.rows[0][:, scorer.LABELS]
     assert (labels[0] > labels[1]).all()
     assert (labels[0] > 0).all()
@@ -194,7 +194,7 @@ def test_fresh_rows_show_the_evidence_that_left_out_rows_do():
     fresh = rng.normal(size=(2000, 4))
     fresh[:, 3] = rng.integers(5, size=2000)
     state, _ = described(X)
-    seen = universal.inputs(tensor(fresh)[None], universal.at_rest(state))
+    seen = universal.inputs(tensor(fresh)[None], state)
     share_above = (-seen.rows[0, :, scorer.N_EVIDENCE :] - 1).exp()
     labels = set(range(scorer.LABELS.start, scorer.LABELS.stop))
     for i in set(range(scorer.N_EVIDENCE)) - labels:

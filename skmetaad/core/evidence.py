@@ -67,9 +67,13 @@ def distances(rows: Tensor, support: Tensor, absent: Tensor, own: Tensor) -> Ten
     Ties are broken by the place in the support, always in the same way.
     """
     d = torch.cdist(rows, support, compute_mode="use_mm_for_euclid_dist")
+    d *= 1 + 1e-6 * scramble(1, support.shape[1], 6)
     # Below that it is rounding: equal rows are not quite 0 apart.
-    d = torch.where(d < 1e-6, 0.0, d) * (1 + 1e-6 * scramble(1, support.shape[1], 6))
-    d = d.masked_fill(absent[:, None], torch.inf)
+    torch.nn.functional.threshold_(d, 1e-6, 0.0)
+    if absent.any():
+        d.masked_fill_(absent[:, None], torch.inf)
+    if (own < 0).all():
+        return d
     place = own.clamp_min(0)[..., None]
     kept = d.gather(2, place)
     return d.scatter_(2, place, torch.where(own[..., None] >= 0, torch.inf, kept))
@@ -97,9 +101,8 @@ def neighbour_evidence(d: Tensor, state: State, name: str) -> Iterator[Tensor]:
     for k in NEAR:
         yield 0.5 * (mean_of(near[..., :k], exists[..., :k]) + floor).log()
     width = state[name + ".width"][..., None]
-    power = (0.5 * (d / width).square()).clamp_max(1e3)
-    power = torch.where(d.isinf(), torch.inf, power)
-    yield -torch.logsumexp(-power, -1).clamp_min(-1e3)
+    power = (d / width).square_().mul_(-0.5).clamp_min_(-1e3)
+    yield -torch.logsumexp(power, -1).clamp_min(-900.0)
     near, place, exists = near[..., :5], place[..., :5], exists[..., :5]
     around = state[name + ".five"].gather(1, place.flatten(1)).view_as(near)
     around = mean_of(around, exists)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skmetaad.core.scorer import Inputs, anomaly, init
-from skmetaad.core.universal import adapt, inputs
+from skmetaad.core.universal import adapt, awake, inputs
 
 N_ROWS = 64
 N_TABLES = 16
@@ -25,7 +25,7 @@ class Seen:
 def observed(support: Tensor, labelled: Tensor, query: Tensor, outlier: Tensor) -> Seen:
     """Describe the query of one draw against its support (leading axis of length 1)."""
     state, _ = adapt(support, torch.ones_like(labelled), labelled)
-    found = inputs(query, state)
+    found = inputs(query, awake(state))
     parts = (getattr(found, field.name)[0] for field in fields(found))
     # Halves keep thousands of draws in memory, at three digits.
     halves = (part.half() if part.is_floating_point() else part for part in parts)

@@ -284,7 +284,6 @@ def context(state: State) -> Tensor:
 
 def inputs(X: Tensor, state: State) -> Inputs:
     """Return the network's inputs for rows X (T, R, d), NaN for missing values."""
-    state = awake(state)
     rows = in_scales(X, find_own(X, state), state)
     return normalised(*raw_evidence(X, rows, state), state)
 

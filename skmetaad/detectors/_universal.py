@@ -3,6 +3,7 @@
 import os
 from functools import lru_cache
 from importlib.resources import files
+from math import ceil
 from numbers import Integral
 
 import numpy as np
@@ -22,6 +23,8 @@ __all__ = ["UniversalDetector"]
 DEFAULT = files("skmetaad") / "weights" / "universal.npz"
 # Tasks from which on thresholds are learned on them, not taken from the weights.
 ENOUGH_TASKS = 8
+# Distances computed at once.
+CELLS = 500_000
 
 
 class UniversalDetector(BaseMetaDetector):
@@ -247,16 +250,19 @@ class UniversalDetector(BaseMetaDetector):
             for name, value in state.items()
             if name != "own_scores"
         }
-        n_jobs = min(self.n_jobs or 1, X.shape[1]) if self.n_jobs != -1 else None
-        n_jobs = n_jobs or min(os.cpu_count(), X.shape[1])
-        parts = np.array_split(X, n_jobs, axis=1)
+        state = universal.awake(state)
+        n_jobs = self.n_jobs or 1
+        # Distances of a part to the support stay in the cache.
+        n_cells = X.shape[0] * X.shape[1] * state["present"].shape[1]
+        n_parts = max(ceil(n_cells / CELLS), n_jobs)
+        parts = np.array_split(X, min(n_parts, X.shape[1]), axis=1)
 
         @torch.no_grad()
         def one(part):
             return function(universal.inputs(to_tensor(part), state))
 
         found = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(one)(p) for p in parts
+            delayed(one)(part) for part in parts
         )
         return np.concatenate(found, axis=1)
 

@@ -72,7 +72,9 @@ def _prior(tables, members, rng):
                 torch.ones(1, n_support, dtype=torch.bool),
                 torch.zeros(1, n_support, dtype=torch.bool),
             )
-            query = universal.inputs(to_tensor(rows[None, n_support:]), state)
+            query = universal.inputs(
+                to_tensor(rows[None, n_support:]), universal.awake(state)
+            )
             for part, to in ((seen, own), (query, fresh)):
                 scores = [scorer.anomaly(_double(m), part)[0] for m in members]
                 to.append(-torch.stack(scores).mean(0).numpy())
