@@ -11,6 +11,7 @@ from skmetaad.detectors import (
     MetaSVDDDetector,
     RelationNetworkDetector,
     SiameseDetector,
+    UniversalDetector,
 )
 from skmetaad.exceptions import LabelsIgnoredWarning, MetaTrainingError
 from skmetaad.labels import from_pyod_labels, to_pyod_labels
@@ -47,6 +48,7 @@ __all__ = [
     "TaskCollection",
     "TaskKFold",
     "TaskShuffleSplit",
+    "UniversalDetector",
     "adapt",
     "few_shot_scores",
     "from_pyod_labels",

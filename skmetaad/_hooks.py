@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._held_out import learned_offsets, two_fold_scores
 from skmetaad._ids import lookup
-from skmetaad._rows import check_features, padded, stack_states, thin, unpack
+from skmetaad._rows import Rows, check_features, padded, stack_states, thin, unpack
 from skmetaad.episodes import blocks
 from skmetaad.thresholds import own_quantile, task_offsets
 
@@ -37,6 +37,8 @@ class Hooks(metaclass=ABCMeta):
     _n_prior_episodes = (64, 256)
     # Training rows whose scores set the reference's offset; more are sampled.
     _n_offset_rows = 20_000
+    # Whether tasks may differ in their number of columns.
+    _any_width = False
 
     @abstractmethod
     def _meta_fit(self, X, y, code, rng):
@@ -71,6 +73,21 @@ class Hooks(metaclass=ABCMeta):
     def _prior(self, rows, rng):
         """Return what tasks tell about thresholds."""
         return learned_offsets(self, rows, rng)
+
+    def _reference(self, rows, kept, rng):
+        """Return what judges rows without a task, and scores of training rows."""
+        # At most half of the rows, so that the scores that set the offset are not all
+        # scores of rows the reference was adapted on.
+        cap = max(1, min(self.max_support, len(kept) // 2))
+        self.reference_ = self._pooled(rows, cap)
+        if len(kept) > self._n_offset_rows:
+            kept = rng.choice(kept, self._n_offset_rows, replace=False)
+        return self.reference_, self._in_blocks(rows.X[kept], None, self._score)
+
+    def _pooled(self, rows, max_rows):
+        """Adapt to the rows of all tasks as one."""
+        pool = Rows(rows.X, rows.y, np.zeros_like(rows.code), ())
+        return self._adapt_all(thin(pool, max_rows), offsets=False)[0]
 
     def _judge(self, rows):
         """Adapt to the rows' tasks and take up their thresholds."""
@@ -108,7 +125,7 @@ class Hooks(metaclass=ABCMeta):
     def _by_task(self, X, task, function, shape=()):
         """Apply function(state, X) to each task's rows; return it and the codes."""
         check_is_fitted(self)
-        X, _, task = unpack(X, None, task)
+        X, _, task = unpack(X, None, task, self.n_features_in_ * self._any_width)
         X = check_features(self, X, reset=False)
         if task is not None:
             code = lookup(task, len(X), self.task_ids_)

@@ -8,7 +8,7 @@ from sklearn.utils.validation import validate_data
 
 from skmetaad._ids import factorize
 from skmetaad.labels import check_labels
-from skmetaad.tasks import as_collection
+from skmetaad.tasks import Task, TaskCollection, as_collection
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,11 @@ class Rows:
         return max(len(self.ids), 1)
 
 
-def unpack(X, y, task):
-    """Split a collection of tasks into arrays; leave arrays as they are."""
+def unpack(X, y, task, min_width=0):
+    """Split a collection of tasks into arrays; leave arrays as they are.
+
+    With `min_width` > 0, narrower tasks get columns of NaN up to the widest one.
+    """
     tasks = as_collection(X)
     if tasks is None:
         return X, y, task
@@ -39,13 +42,27 @@ def unpack(X, y, task):
                 f"{name} was given beside a TaskCollection, which brings its own: "
                 f"expected {name}=None."
             )
-    return tasks.arrays()
+    return (widened(tasks, min_width) if min_width else tasks).arrays()
+
+
+def widened(tasks, min_width=1):
+    """Give all tasks as many columns as the widest has; the new ones hold NaN."""
+    widths = [task.n_features for task in tasks]
+    width = max(min_width, *widths)
+    if min(widths) == width:
+        return tasks
+    made = []
+    for task, own in zip(tasks, widths, strict=True):
+        X = np.full((len(task), width), np.nan)
+        X[:, :own] = task.X.reshape(len(task), -1)
+        made.append(Task(task.id, X, task.y))
+    return TaskCollection(made)
 
 
 def check_rows(estimator, X, y, task, *, reset):
     """Validate rows, labels and task ids; raise where a task has outliers only."""
     from_tasks = y is None
-    X, y, task = unpack(X, y, task)
+    X, y, task = unpack(X, y, task, int(estimator._any_width))
     if from_tasks and y is not None and not (y == -1).any():
         y = None  # a task's labels are known to be ours: no need to warn
     X = check_features(estimator, X, reset=reset)
@@ -68,7 +85,13 @@ def check_features(estimator, X, *, reset):
         return X
     X = _as_rows(estimator, X)
     try:
-        return validate_data(estimator, X, dtype=[np.float64, np.float32], reset=reset)
+        return validate_data(
+            estimator,
+            X,
+            dtype=[np.float64, np.float32],
+            reset=reset,
+            ensure_all_finite="allow-nan" if _allows_nan(estimator) else True,
+        )
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
@@ -101,6 +124,10 @@ def _squeezed(shape):
     return tuple(shape[1:] if len(shape) == 3 and shape[0] == 1 else shape)
 
 
+def _allows_nan(estimator):
+    return estimator.__sklearn_tags__().input_tags.allow_nan
+
+
 def _is_plain(estimator, X):
     """Tell whether X is what `validate_data` would return as it is, much sooner."""
     return (
@@ -121,7 +148,7 @@ def thin(rows, max_rows):
     rows came; a fixed permutation of the sorted rows picks those that stay.
     """
     outlier = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
-    key = np.asarray(rows.X, dtype=np.float64) @ _directions(rows.X.shape[1])
+    key = np.nan_to_num(rows.X.astype(np.float64)) @ _directions(rows.X.shape[1])
     order = np.lexsort((key, outlier, rows.code))
     group = rows.code[order] * 2 + outlier[order]
     start = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])

@@ -12,13 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmetaad._compat import Interval, fit_context
 from skmetaad._hooks import Hooks
 from skmetaad._restore import restored_on_error
-from skmetaad._rows import (
-    Rows,
-    check_features,
-    check_rows,
-    thin,
-    unpack,
-)
+from skmetaad._rows import check_features, check_rows, unpack
 
 __all__ = ["BaseMetaDetector"]
 
@@ -132,14 +126,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             self.meta_ = self._meta_fit(rows.X, rows.y, rows.code, rng)
             self.offset_prior_ = self._prior(rows, rng)
             self._judge(rows)
-            pool = Rows(rows.X, rows.y, np.zeros_like(rows.code), ())
-            # At most half of the rows, so that the training scores that set the
-            # offset are not all scores of rows the reference was adapted on.
-            cap = max(1, min(self.max_support, len(kept) // 2))
-            self.reference_, _ = self._adapt_all(thin(pool, cap), offsets=False)
-            if len(kept) > self._n_offset_rows:
-                kept = rng.choice(kept, self._n_offset_rows, replace=False)
-            in_sample = self._in_blocks(rows.X[kept], None, self._score)
+            self.reference_, in_sample = self._reference(rows, kept, rng)
             self.offset_ = float(np.quantile(in_sample, self.contamination))
         return self
 
@@ -170,8 +157,8 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             is not labelled as outlier.
         """
         check_is_fitted(self)
-        rows = check_rows(self, X, y, task, reset=False)
         adapted = copy.copy(self)
+        rows = check_rows(adapted, X, y, task, reset=self._any_width)
         adapted._judge(rows)
         return adapted
 
@@ -325,6 +312,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         from skmetaad.metrics import few_shot_scores
 
         check_is_fitted(self)
-        check_features(self, unpack(X, None, None)[0], reset=False)
+        width = self.n_features_in_ * self._any_width
+        check_features(self, unpack(X, None, None, width)[0], reset=False)
         values = few_shot_scores(self, X, y, task=task)
         return float(np.mean(list(values.values())))

@@ -10,9 +10,10 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import MetadataRequest
 
+from skmetaad._rows import widened
 from skmetaad.compose import adapt, decide
 from skmetaad.episodes import draw_support_query
 from skmetaad.labels import check_labels
@@ -108,6 +109,8 @@ def few_shot_scores(
     """
     measure = _measure(metric)
     tasks = _as_tasks(X, y, task)
+    if get_tags(estimator).input_tags.allow_nan:
+        tasks = widened(tasks)
     named = _namer(X)
     seed = check_random_state(random_state).randint(2**31 - 1)
     values = {one.id: [] for one in tasks}

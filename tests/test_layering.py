@@ -151,8 +151,8 @@ def test_only_compat_imports_private_names_of_scikit_learn():
     assert not found, "\n".join(found)
 
 
-# One step of training has no public name: it is timed by itself.
-TIMES_CORE = {"benchmarks/maml_step.py"}
+# Single steps and parts of a network have no public names: what times and ablates them.
+TIMES_CORE = {"benchmarks/maml_step.py", "benchmarks/ablate_universal.py"}
 
 
 def outside_sources():

@@ -8,6 +8,7 @@ from skmetaad.detectors._prototype import MetaPrototypeDetector
 from skmetaad.detectors._relation import RelationNetworkDetector
 from skmetaad.detectors._siamese import SiameseDetector
 from skmetaad.detectors._svdd import MetaSVDDDetector
+from skmetaad.detectors._universal import UniversalDetector
 
 __all__ = [
     "GraphNetworkDetector",
@@ -18,4 +19,5 @@ __all__ = [
     "MetaSVDDDetector",
     "RelationNetworkDetector",
     "SiameseDetector",
+    "UniversalDetector",
 ]

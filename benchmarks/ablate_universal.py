@@ -1,0 +1,119 @@
+"""What the parts of UniversalDetector's network and training bring, on validation sets.
+
+Every line trains one network on draws of the training sets and ranks the one-class task
+of sets that are neither trained on nor reported elsewhere.
+"""
+
+import argparse
+import os
+import sys
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from tables import case, load, seen
+from train_universal import real_tables
+
+from skmetaad.core import ranking, scorer
+from skmetaad.core.draws import draws, tensors
+from skmetaad.core.evidence import NEAR
+from skmetaad.datasets import make_tables
+
+
+def seen_draws(tasks, n_draws, rng):
+    """Return what the network sees of draws from tasks."""
+    tables = [(task.X[task.y != -1], task.X[task.y == -1]) for task in tasks]
+    return [
+        ranking.observed(*tensors(draw))
+        for table in tables
+        for draw in draws(table, n_draws, rng)
+    ]
+
+
+def validation(data):
+    """Return what the network sees of each validation set's one-class task."""
+    found = []
+    for collection in ("oddbench", "ovrbench"):
+        kept = set(seen(data, collection, validation=False))
+        for name in seen(data, collection):
+            if name not in kept:
+                one = case(*load(data, collection, name), "one-class")
+                labelled = torch.zeros(1, len(one.train), dtype=torch.bool)
+                tensors = (torch.from_numpy(X)[None] for X in (one.train, one.test))
+                support, query = tensors
+                outlier = torch.from_numpy(one.y == 1)
+                found.append(ranking.observed(support, labelled, query, outlier))
+    return found
+
+
+def without(found, group):
+    """Return what is seen with one group of evidence made typical."""
+    places = scorer.GROUPS[group]
+    for one in found:
+        rows, values = one.inputs.rows.clone(), one.inputs.values
+        for start in (0, scorer.N_EVIDENCE):
+            rows[..., start + places.start : start + places.stop] = 0.0
+        if group == "values":
+            values = torch.zeros_like(values)
+        parts = {**vars(one.inputs), "rows": rows, "values": values}
+        yield ranking.Seen(scorer.Inputs(**parts), one.outlier)
+
+
+@torch.no_grad()
+def auroc(weights, held_out):
+    """Return the mean AUROC over held-out tasks."""
+    scores = []
+    for one in held_out:
+        parts = (part[None] for part in vars(one.inputs).values())
+        parts = (p.float() if p.is_floating_point() else p for p in parts)
+        score = scorer.anomaly(weights, scorer.Inputs(*parts))[0]
+        scores.append(roc_auc_score(one.outlier, score))
+    return np.mean(scores)
+
+
+def nearest(held_out):
+    """Return the mean AUROC of the distance to the five nearest rows."""
+    place = NEAR.index(5)
+    return np.mean(
+        [roc_auc_score(one.outlier, one.inputs.rows[:, place]) for one in held_out]
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default="../shared/data")
+    parser.add_argument("--n-draws", type=int, default=8)
+    parser.add_argument("--n-iter", type=int, default=600)
+    args = parser.parse_args()
+    print("$ python benchmarks/ablate_universal.py", *sys.argv[1:])
+    rng = np.random.default_rng(0)
+    held_out = validation(args.data)
+    real = seen_draws(real_tables(args.data, validation=False), args.n_draws, rng)
+    generated = make_tables(100, n_features=(3, 40), random_state=0)
+    generated = seen_draws(generated, args.n_draws, rng)
+    both = real + generated
+
+    def line(name, train, test=held_out, **options):
+        weights = ranking.train(train, seed=0, n_iter=args.n_iter, **options)
+        print(f"{name:34}{auroc(weights, test):7.4f}", flush=True)
+
+    print(f"{len(real)} draws of real tables, {len(generated)} of generated ones")
+    print(f"mean AUROC on {len(held_out)} validation sets, one-class")
+    print(f"{'distance to five neighbours':34}{nearest(held_out):7.4f}")
+    line("all", both)
+    line("real tables only", real)
+    line("generated tables only", generated)
+    for part in (2, 4):
+        line(f"1/{part} of the real tables", real[: len(real) // part])
+    for group in scorer.GROUPS:
+        if group != "labels":
+            kept = list(without(both, group)), list(without(held_out, group))
+            line(f"without {group}", *kept)
+    for width in (16, 256):
+        line(f"{width} hidden units instead of 64", both, width=width)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Train the weights of UniversalDetector on generated tables and a data folder's."""
+
+import argparse
+import os
+import time
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from tables import load, seen
+
+from skmetaad import Task, TaskCollection, UniversalDetector
+from skmetaad.datasets import make_tables
+
+
+def real_tables(data, *, validation):
+    """Return tasks of the sets that may be trained on."""
+    tasks = []
+    for collection in ("oddbench", "ovrbench"):
+        for name in seen(data, collection, validation=validation):
+            train, test, y = load(data, collection, name)
+            labels = np.r_[np.ones(len(train), int), np.where(y == 1, -1, 1)]
+            tasks.append(Task(name, np.concatenate([train, test]), labels))
+    return tasks
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", help="folder with oddbench/ and ovrbench/")
+    parser.add_argument("--validation", action="store_true", help="train on these too")
+    parser.add_argument("--n-generated", type=int, default=100)
+    parser.add_argument("--n-draws", type=int, default=12)
+    parser.add_argument("--n-iter", type=int, default=2000)
+    parser.add_argument("--n-members", type=int, default=3)
+    parser.add_argument("--out", default="universal.npz")
+    args = parser.parse_args()
+    tasks = list(make_tables(args.n_generated, n_features=(3, 40), random_state=0))
+    if args.data:
+        tasks += real_tables(args.data, validation=args.validation)
+    start = time.perf_counter()
+    trained = UniversalDetector(random_state=0).meta_fit(
+        TaskCollection(tasks),
+        n_iter=args.n_iter,
+        n_draws=args.n_draws,
+        n_members=args.n_members,
+    )
+    trained.save_weights(args.out)
+    print(f"{len(tasks)} tables, {time.perf_counter() - start:.0f} s: {args.out}")
+
+
+if __name__ == "__main__":
+    main()

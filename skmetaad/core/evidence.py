@@ -1,0 +1,165 @@
+"""Dimension-free evidence of rows against a support, the same for any table.
+
+Every function works on a leading task axis: support X (T, K, d), rows (T, R, d). Rows
+come with `own` (T, R): their place in the support, which is then left out, or -1.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from math import log
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+NEAR = (1, 2, 5, 10, 20)
+N_BALLS, BALL_ROWS = 64, 16
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in the three scales, and where each stands in its support."""
+
+    standard: Tensor
+    rank: Tensor
+    white: Tensor
+    own: Tensor
+
+    def part(self, start: int, stop: int) -> "Rows":
+        """Return rows start to stop of every task."""
+        return Rows(*(getattr(self, f.name)[:, start:stop] for f in fields(self)))
+
+
+def scramble(n: int, m: int, salt: int) -> Tensor:
+    """Return numbers (n, m) in [0, 1) that hang on their place and the salt alone."""
+    i, j = torch.arange(n)[:, None] + 1, torch.arange(m) + 1
+    x = i * -7046029254386353131 + j * -4417276706812531889 + salt * 1442695040888963407
+    for shift, factor in ((32, -4658895280553007687), (29, -7723592293110705685)):
+        x = (x ^ ((x >> shift) & ((1 << (64 - shift)) - 1))) * factor
+    x = (x >> 20) & ((1 << 40) - 1)
+    return x.to(torch.float64) / (1 << 40)
+
+
+def summaries(values: Tensor, valid: Tensor) -> Tensor:
+    """Return mean, maximum and top three of the valid ones of the last axis."""
+    count = valid.sum(-1).clamp_min(1)
+    mean = torch.where(valid, values, 0.0).sum(-1) / count
+    top = torch.where(valid, values, -torch.inf)
+    top = top.topk(min(3, values.shape[-1]), -1)[0]
+    known = top.isfinite()
+    top = torch.where(known, top, 0.0)
+    three = top.sum(-1) / known.sum(-1).clamp_min(1)
+    return torch.stack([mean, top[..., 0], three], -1)
+
+
+def sampled(n: Tensor, K: int, sets: int, size: int, salt: int) -> Tensor:
+    """Draw sets of rows without replacement (T, sets, size) from the first n of K."""
+    chance = scramble(K, sets, salt).T.expand(len(n), -1, -1)
+    chance = chance.masked_fill(torch.arange(K) >= n[:, None, None], 2.0)
+    chosen = chance.argsort(-1)[..., :size]
+    return torch.nn.functional.pad(chosen, (0, size - chosen.shape[-1]))
+
+
+def distances(rows: Tensor, support: Tensor, absent: Tensor, own: Tensor) -> Tensor:
+    """Return distances (T, R, K), infinite to absent rows and to a row's own place.
+
+    Ties are broken by the place in the support, always in the same way.
+    """
+    d = torch.cdist(rows, support, compute_mode="use_mm_for_euclid_dist")
+    d *= 1 + 1e-6 * scramble(1, support.shape[1], 6)
+    # Below that it is rounding: equal rows are not quite 0 apart.
+    torch.nn.functional.threshold_(d, 1e-6, 0.0)
+    if absent.any():
+        d.masked_fill_(absent[:, None], torch.inf)
+    if (own < 0).all():
+        return d
+    place = own.clamp_min(0)[..., None]
+    kept = d.gather(2, place)
+    return d.scatter_(2, place, torch.where(own[..., None] >= 0, torch.inf, kept))
+
+
+def nearest(d: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return squares (T, R, k) of the least distances, places, and which exist.
+
+    Squares, since rounding moves a distance near zero far more than its square.
+    """
+    near, place = d.topk(min(k, d.shape[-1]), dim=-1, largest=False)
+    exists = near.isfinite()
+    return torch.where(exists, near, 0.0).square(), place, exists
+
+
+def mean_of(values: Tensor, exists: Tensor) -> Tensor:
+    """Return the mean of the existing ones of the last axis, 0 where none does."""
+    return (values * exists).sum(-1) / exists.sum(-1).clamp_min(1)
+
+
+def neighbour_evidence(d: Tensor, state: State, name: str) -> Iterator[Tensor]:
+    """Yield log distances, density and local ratio (T, R) of rows in one scale."""
+    near, place, exists = nearest(d, max(NEAR))
+    floor = state[name + ".floor"]
+    for k in NEAR:
+        yield 0.5 * (mean_of(near[..., :k], exists[..., :k]) + floor).log()
+    width = state[name + ".width"][..., None]
+    power = (d / width).square_().mul_(-0.5).clamp_min_(-1e3)
+    yield -torch.logsumexp(power, -1).clamp_min(-900.0)
+    near, place, exists = near[..., :5], place[..., :5], exists[..., :5]
+    around = state[name + ".five"].gather(1, place.flatten(1)).view_as(near)
+    around = mean_of(around, exists)
+    yield 0.5 * ((mean_of(near, exists) + floor) / (around + floor)).log()
+    yield ball_score(d, state, name)
+
+
+def neighbour_state(d: Tensor, absent: Tensor, name: str) -> State:
+    """Return what `neighbour_evidence` needs of the support's own distances."""
+    near, _, exists = nearest(d, max(NEAR))
+    present = ~absent
+    level = mean_of(mean_of(near, exists), present)[:, None]
+    five = mean_of(near[..., :5], exists[..., :5]) * present
+    floor = 0.05**2 * level + 1e-18
+    width = (mean_of(five, present)[:, None] + floor).sqrt()
+    return {name + ".floor": floor, name + ".five": five, name + ".width": width}
+
+
+def ball_members(n: Tensor, K: int) -> State:
+    """Draw sets of at most half of each support, and say which slots count."""
+    size = (n // 2).clamp(2, BALL_ROWS).minimum(n)
+    counts = torch.arange(BALL_ROWS) < size[:, None]
+    return {"members": sampled(n, K, N_BALLS, BALL_ROWS, 1), "slots": counts}
+
+
+def ball_state(d: Tensor, state: State, name: str) -> State:
+    """Give each row of a set the ball up to the set's next row."""
+    members, slots = state["members"], state["slots"][:, None]
+    T, n, k = members.shape
+    flat = members.reshape(T, n * k)
+    between = d.gather(1, flat[..., None].expand(-1, -1, d.shape[-1]))
+    between = between.view(T, n, k, -1).gather(
+        3, members[:, :, None].expand(-1, -1, k, -1)
+    )
+    between = between.masked_fill(~slots[:, :, None], torch.inf)
+    radius, next_one = between.min(-1)
+    radius = torch.where(radius.isfinite(), radius, 0.0)
+    ratio = 1.0 - (radius.gather(2, next_one) + 1e-9) / (radius + 1e-9)
+    return {name + ".radius": radius.masked_fill(~slots, -1.0), name + ".ratio": ratio}
+
+
+def ball_score(d: Tensor, state: State, name: str) -> Tensor:
+    """Return the isolation score by nearest-neighbour ensembles (T, R)."""
+    members = state["members"]
+    T, n, k = members.shape
+    to = d.gather(2, members.reshape(T, 1, n * k).expand(-1, d.shape[1], -1))
+    to = to.view(T, -1, n, k)
+    radius = state[name + ".radius"][:, None]
+    found, place = torch.where(to <= radius, radius, torch.inf).min(-1)
+    ratio = state[name + ".ratio"][:, None].expand(-1, d.shape[1], -1, -1)
+    ratio = ratio.gather(3, place[..., None])[..., 0]
+    score = torch.where(found.isfinite(), ratio, 1.0)
+    # A set that holds the row itself, which is infinitely far, does not count.
+    valid = ~(to.isposinf() & state["slots"][:, None, None]).any(-1)
+    return (score * valid).sum(-1) / valid.sum(-1).clamp_min(1)
+
+
+def log_size(count: Tensor) -> Tensor:
+    """Return log10 of counts, in the range of the networks' inputs."""
+    return count.to(torch.float64).clamp_min(1.0).log() / log(10.0)

@@ -1,0 +1,106 @@
+"""Training of the universal network: outliers above inliers, table by table."""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from skmetaad.core.scorer import Inputs, anomaly, init
+from skmetaad.core.universal import adapt, awake, inputs
+
+N_ROWS = 64
+N_TABLES = 16
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network sees of one draw, in half precision, and which are outliers."""
+
+    inputs: Inputs
+    outlier: Tensor
+
+
+@torch.no_grad()
+def observed(support: Tensor, labelled: Tensor, query: Tensor, outlier: Tensor) -> Seen:
+    """Describe the query of one draw against its support (leading axis of length 1)."""
+    state, _ = adapt(support, torch.ones_like(labelled), labelled)
+    found = inputs(query, awake(state))
+    parts = (getattr(found, field.name)[0] for field in fields(found))
+    # Halves keep thousands of draws in memory, at three digits.
+    halves = (part.half() if part.is_floating_point() else part for part in parts)
+    return Seen(Inputs(*halves), outlier)
+
+
+def pairwise_loss(score: Tensor, n_inliers: int) -> Tensor:
+    """Return the mean logistic loss (T,) of all pairs of an inlier and an outlier."""
+    inlier, outlier = score[:, :n_inliers], score[:, n_inliers:]
+    return F.softplus(inlier[:, :, None] - outlier[:, None, :]).mean((1, 2))
+
+
+def stacked(seen: list[Seen], draw: torch.Generator) -> Inputs:
+    """Draw as many inliers as outliers of each and stack, columns padded."""
+    n_columns = max(one.inputs.values.shape[1] for one in seen)
+    parts = []
+    for one in seen:
+        places = torch.cat(
+            [
+                _some((~one.outlier).nonzero()[:, 0], draw),
+                _some(one.outlier.nonzero()[:, 0], draw),
+            ]
+        )
+        values = one.inputs.values[places].float()
+        pad = n_columns - values.shape[1]
+        parts.append(
+            (
+                one.inputs.rows[places].float(),
+                F.pad(values, (0, 0, 0, pad)),
+                F.pad(one.inputs.counts[places], (0, pad)),
+                F.pad(one.inputs.columns.float(), (0, 0, 0, pad)),
+                one.inputs.context.float(),
+            )
+        )
+    return Inputs(*(torch.stack(part) for part in zip(*parts, strict=True)))
+
+
+def _some(places: Tensor, draw: torch.Generator) -> Tensor:
+    if len(places) < N_ROWS:
+        return places[torch.randint(len(places), (N_ROWS,), generator=draw)]
+    return places[torch.randperm(len(places), generator=draw)[:N_ROWS]]
+
+
+def train(
+    seen: list[Seen],
+    *,
+    seed: int,
+    n_iter: int,
+    learning_rate: float = 2e-3,
+    weight_decay: float = 1e-2,
+    drop: float = 0.6,
+    width: int = 64,
+) -> dict[str, Tensor]:
+    """Return the weights of one network, trained on draws from many tables.
+
+    In each draw a share of the evidence, uniform in [0, `drop`], is left out.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    weights = {k: v.requires_grad_() for k, v in init(draw, width).items()}
+    optimizer = torch.optim.AdamW(
+        weights.values(), lr=learning_rate, weight_decay=weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=n_iter, pct_start=0.1
+    )
+    for _ in range(n_iter):
+        chosen = torch.randint(len(seen), (N_TABLES,), generator=draw).tolist()
+        batch = stacked([seen[i] for i in chosen], draw)
+        share = drop * torch.rand(N_TABLES, 1, 1, generator=draw)
+        chance = torch.rand(N_TABLES, 1, batch.rows.shape[-1], generator=draw)
+        score = anomaly(weights, batch, (chance > share).float())
+        loss = pairwise_loss(score, N_ROWS).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
+        optimizer.step()
+        schedule.step()
+    return {name: value.detach() for name, value in weights.items()}

@@ -1,0 +1,92 @@
+"""The network that turns a table's evidence into a score."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from skmetaad.core import columns as by_column
+
+# Places of each group of evidence; what is seen of values closes the list.
+GROUPS = {
+    "neighbours": range(0, 24),
+    "covariance": range(24, 27),
+    "trees": range(27, 29),
+    "pairs": range(29, 32),
+    "labels": range(32, 35),
+    "values": range(35, 35 + 3 * by_column.N_VALUE),
+}
+LABELS = slice(32, 35)
+N_EVIDENCE = 35 + 3 * by_column.N_VALUE
+N_CONTEXT = 8
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the network sees: rows (T, R, 2e), values (T, R, d, v), contexts, columns.
+
+    `counts` (T, R, d) tells which values count.
+    """
+
+    rows: Tensor
+    values: Tensor
+    counts: Tensor
+    columns: Tensor
+    context: Tensor
+
+
+def init(
+    generator: torch.Generator, width: int = 64, n_column: int = 32
+) -> dict[str, Tensor]:
+    """Return new weights of the network."""
+    column_in = by_column.N_VALUE + by_column.N_CONTEXT
+    row_in = 2 * N_EVIDENCE + N_CONTEXT + 3 * n_column
+    sizes = {
+        "column.0": (column_in, n_column),
+        "column.1": (n_column, n_column),
+        "gate": (n_column, 1),
+        "row.0": (row_in, width),
+        "row.1": (width, width),
+        "row.2": (width, 1),
+    }
+    weights = {}
+    for name, (fan_in, fan_out) in sizes.items():
+        scale = (2 / fan_in) ** 0.5 * (0.1 if name in ("row.2", "gate") else 1.0)
+        weights[name + ".weight"] = (
+            torch.randn(fan_in, fan_out, generator=generator) * scale
+        )
+        weights[name + ".bias"] = torch.zeros(fan_out)
+    weights["backbone"] = torch.full((2,), 0.5)
+    return weights
+
+
+def anomaly(
+    weights: dict[str, Tensor], seen: Inputs, drop: Tensor | None = None
+) -> Tensor:
+    """Return how abnormal rows are (T, R): a k-NN score plus what the network adds.
+
+    `drop` (T, 1, 2e) scales the evidence of rows in training.
+    """
+
+    def layer(x: Tensor, name: str) -> Tensor:
+        return x @ weights[name + ".weight"] + weights[name + ".bias"]
+
+    T, R, d, _ = seen.values.shape
+    about = seen.columns[:, None].expand(-1, R, -1, -1)
+    hidden = layer(torch.cat([seen.values, about], -1), "column.0").relu()
+    hidden = layer(hidden, "column.1").relu()
+    off = ~seen.counts[..., None]
+    count = seen.counts.sum(2).clamp_min(1)[..., None]
+    mean = hidden.masked_fill(off, 0.0).sum(2) / count
+    high = hidden.masked_fill(off, -1e4).amax(2).clamp_min(-1.0)
+    gate = layer(hidden, "gate").masked_fill(off, -1e4).softmax(2)
+    focus = (hidden * gate).sum(2)
+    rows = seen.rows if drop is None else seen.rows * drop
+    about = seen.context[:, None].expand(-1, R, -1)
+    x = torch.cat([rows, about, mean, high, focus], -1)
+    hidden = F.gelu(layer(x, "row.0"))
+    hidden = hidden + F.gelu(layer(hidden, "row.1"))
+    backbone = seen.rows[..., 2] * weights["backbone"][0]
+    backbone = backbone + seen.rows[..., N_EVIDENCE + 2] * weights["backbone"][1]
+    return backbone + layer(hidden, "row.2")[..., 0]

@@ -1,0 +1,312 @@
+"""The evidence of one table, and what the network sees of its rows."""
+
+import torch
+from torch import Tensor
+
+from skmetaad.core import columns as by_column
+from skmetaad.core import covariance, forest, pairs
+from skmetaad.core import evidence as ev
+from skmetaad.core.evidence import Rows, State
+from skmetaad.core.scorer import LABELS, Inputs
+
+SCALES = ("standard", "rank", "white")
+N_AROUND = 10
+LAST_KEY = 2**63 - 1
+# Arrays whose last axis is that of the support's rows.
+BY_ROW = ("sorted", "own")
+# Values looked at together.
+CELLS = 1_000_000
+
+
+def row_keys(X: Tensor) -> Tensor:
+    """Return one int64 per row, equal where rows are equal to the bit."""
+    bits = X.nan_to_num(nan=1.2345e300).add(0.0).view(torch.int64)
+    odd = torch.arange(X.shape[-1], dtype=torch.int64) * 2654435761 + 0x9E3779B97F4A7C1
+    mixed = (bits ^ (bits >> 29)) * (2 * odd + 1)
+    mixed = (mixed ^ (mixed >> 32)) * 0x2545F4914F6CDD1D
+    return mixed.sum(-1)
+
+
+def find_own(X: Tensor, state: State) -> Tensor:
+    """Return the place (T, R) of an equal row in the support, or -1."""
+    keys = row_keys(X)
+    at = torch.searchsorted(state["keys"], keys).clamp_max(state["keys"].shape[1] - 1)
+    return torch.where(
+        state["keys"].gather(1, at) == keys, state["places"].gather(1, at), -1
+    )
+
+
+def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
+    """Return rows (T, R, d), NaN where a value is missing, in the three scales."""
+    alive = state["alive"][:, None]
+    scaled = (X - state["center"][:, None]) / state["scale"][:, None]
+    # Beyond ten spreads distance grows by its logarithm.
+    far = scaled.abs()
+    scaled = torch.where(far > 10, scaled.sign() * (10 + (far / 10).log() * 5), scaled)
+    scaled = torch.where(X.isnan() | ~alive & (far < 1e-9), 0.0, scaled)
+    below, equal, above = by_column.ranks(X, own, state)
+    rank = by_column.rank_scores(below, equal, above)
+    rank = torch.where(X.isnan() | ~alive, 0.0, rank)
+    return Rows(scaled, rank, scaled @ state["whiten"], own)
+
+
+def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
+    """Describe each support: rows X (T, K, d), NaN for missing values.
+
+    Returns the state and what the network sees of the support's own rows, each judged
+    as if it were not in the support.
+    """
+    inlier = mask & ~outlier
+    order = (~inlier).to(torch.int8).argsort(dim=1, stable=True)
+    X = X.gather(1, order[..., None].expand_as(X))
+    n = inlier.sum(1)
+    K = int(n.max())
+    support, present = X[:, :K], torch.arange(K) < n[:, None]
+
+    state = {"present": present, "count": n}
+    state |= by_column.sort_columns(support, present)
+    state |= moments(support, present)
+    keys = torch.where(present, row_keys(support), LAST_KEY)
+    state["keys"], state["places"] = keys.sort(dim=1, stable=True)
+
+    own = torch.arange(K).expand(len(X), K)
+    alive = state["alive"]
+    state["whiten"] = torch.eye(X.shape[-1], dtype=X.dtype).expand(len(X), -1, -1)
+    nobody = torch.full_like(own, -1)
+    scaled = in_scales(support, nobody, state).standard * present[..., None]
+    state |= covariance.covariance_state(scaled, present, alive)
+    state["whiten"] = whitening(state)
+    rows = in_scales(support, own, state)
+    for name in SCALES:
+        state["support." + name] = getattr(rows, name) * present[..., None]
+    state |= neighbour_states(state, own)
+    state |= forest.forest_state(scaled, n, alive)
+    state["edges"] = bin_edges(state)
+    state |= pairs.pair_state(bins(support, state), present, alive)
+    state |= outlier_state(X, order, outlier, state)
+
+    step = max(1, CELLS // (len(X) * X.shape[-1]))
+    parts = [
+        raw_evidence(support[:, at : at + step], rows.part(at, at + step), state)
+        for at in range(0, K, step)
+    ]
+    values, counts, found = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+    state["value.level"], state["value.spread"] = by_column.levels(values, present)
+    state["column.context"] = by_column.column_context(values, present, state)
+    state |= own_levels(found, present)
+    state["context"] = context(state)
+    return at_rest(state), normalised(values, counts, found, state)
+
+
+def at_rest(state: State) -> State:
+    """Put the axis of rows first after that of tasks, so that tasks can be joined."""
+    return {k: v.mT.contiguous() if k in BY_ROW else v for k, v in state.items()}
+
+
+def awake(state: State) -> State:
+    """Undo `at_rest`, for states whose rows may have been padded with zeros."""
+    K = state["present"].shape[1]
+    state = {k: v.mT.contiguous() if k in BY_ROW else v for k, v in state.items()}
+    place = torch.arange(K)
+    for name, n in (("sorted", state["known"]), ("own", state["count"][:, None])):
+        state[name] = torch.where(place < n[..., None], state[name], torch.inf)
+    state["keys"] = torch.where(
+        place < state["count"][:, None], state["keys"], LAST_KEY
+    )
+    return state
+
+
+def moments(X: Tensor, present: Tensor) -> State:
+    """Return each column's median and a spread that heavy tails leave alone."""
+    known = ~X.isnan() & present[..., None]
+    n = known.sum(1)
+    ordered = torch.where(known, X, torch.inf).sort(1).values
+
+    def quantile(q: float) -> Tensor:
+        at = ((n - 1).clamp_min(0) * q).round().long()[:, None]
+        return torch.where(n > 0, ordered.gather(1, at)[:, 0], 0.0)
+
+    center = quantile(0.5)
+    away = torch.where(known, (X - center[:, None]).abs(), 0.0)
+    cap = (quantile(0.95) - quantile(0.05)) * 3
+    cap = torch.where(cap > 0, cap, torch.inf)
+    spread = (away.minimum(cap[:, None]).square().sum(1) / n.clamp_min(1)).sqrt()
+    guess = 1e-3 * center.abs() + 1e-12
+    return {"center": center, "scale": torch.where(spread > 0, spread, guess)}
+
+
+def whitening(state: State) -> Tensor:
+    """Return the map that gives all directions nearly equal spread (T, d, d)."""
+    values, vectors = torch.linalg.eigh(state["precision.1"])
+    factor = (values.clamp_min(0.0) * state["n"]).sqrt()
+    return (vectors * factor[:, None]) @ vectors.mT
+
+
+def neighbour_states(state: State, own: Tensor) -> State:
+    """Return distances' levels and the balls, in every scale."""
+    absent = ~state["present"]
+    made = ev.ball_members(state["count"], own.shape[1])
+    for name in SCALES:
+        rows = state["support." + name]
+        d = ev.distances(rows, rows, absent, own)
+        made |= ev.neighbour_state(d, absent, name)
+        made |= ev.ball_state(d, made, name)
+    return made
+
+
+def bin_edges(state: State) -> Tensor:
+    """Return edges (T, d, N_BINS - 1) of bins with nearly equal counts."""
+    n = state["known"][..., None]
+    share = torch.arange(1, pairs.N_BINS) / pairs.N_BINS
+    at = ((n - 1).clamp_min(0) * share).round().long()
+    return state["sorted"].gather(2, at).contiguous()
+
+
+def bins(X: Tensor, state: State) -> Tensor:
+    """Return the bin of each value (T, R, d); missing values have their own."""
+    code = torch.searchsorted(
+        state["edges"], X.nan_to_num(nan=0.0).mT.contiguous(), right=True
+    ).mT
+    return torch.where(X.isnan(), pairs.N_BINS, code)
+
+
+def outlier_state(X: Tensor, order: Tensor, outlier: Tensor, state: State) -> State:
+    """Keep labelled outliers in the three scales."""
+    marked = outlier.gather(1, order)
+    first = int(state["count"].min()) if marked.any() else X.shape[1] - 1
+    X, marked = X[:, first:], marked[:, first:]
+    rows = in_scales(X, torch.full(marked.shape, -1), state)
+    made = {"outliers": marked.sum(1), "outlier.mask": marked}
+    for name in SCALES:
+        made["outlier." + name] = getattr(rows, name) * marked[..., None]
+    return made
+
+
+def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, Tensor]:
+    """Return value evidence (T, R, d, v), which values count, and row evidence."""
+    absent, found, against = ~state["present"], [], []
+    for name in SCALES:
+        mine = getattr(rows, name)
+        d = ev.distances(mine, state["support." + name], absent, rows.own)
+        found.extend(ev.neighbour_evidence(d, state, name))
+        against.append(outlier_contrast(d, mine, rows.own, state, name))
+        if name == "standard":
+            _, place, near = ev.nearest(d, N_AROUND)
+    for i in range(len(covariance.RIDGES)):
+        q, *_ = covariance.mahalanobis(rows.standard, rows.own, state, i)
+        found.append((q + 1e-6).log())
+    found.append(forest.forest_score(rows.standard, rows.own, state))
+    n_alive = state["alive"].sum(1).clamp_min(1)[:, None]
+    found.append((rows.standard.square().sum(-1) / n_alive + 0.01).log())
+    rare = pairs.pair_rarity(bins(X, state), rows.own, state)
+    typical, extreme = (
+        ev.summaries(one, state["pair.counts"][:, None]).unbind(-1) for one in rare
+    )
+    found.extend([typical[0], *extreme[1:]])
+    T, R, d_ = rows.standard.shape
+    flat = place.flatten(1)[..., None].expand(-1, -1, d_)
+    around = state["support.standard"].gather(1, flat).view(T, R, -1, d_)
+    values, counts = by_column.value_evidence(
+        X, rows.standard, around, near, rows.own, state
+    )
+    pooled = ev.summaries(values.mT, counts[:, :, None]).flatten(2)
+    return values, counts, torch.cat([torch.stack(found + against, -1), pooled], -1)
+
+
+def outlier_contrast(
+    d: Tensor, mine: Tensor, own: Tensor, state: State, name: str
+) -> Tensor:
+    """Return log distance to inliers less that to labelled outliers, 0 without any."""
+    if not state["outlier.mask"].any():
+        return torch.zeros(d.shape[:2], dtype=d.dtype)
+    to = ev.distances(
+        mine,
+        state["outlier." + name],
+        ~state["outlier.mask"],
+        torch.full_like(own, -1),
+    )
+    floor = state[name + ".floor"]
+    near = d.amin(-1)
+    near = torch.where(near.isfinite(), near, 0.0).square()
+    contrast = 0.5 * ((near + floor) / (to.amin(-1).square() + floor)).log()
+    return torch.where(state["outliers"][:, None] > 0, contrast, 0.0)
+
+
+def own_levels(found: Tensor, present: Tensor) -> State:
+    """Return the support's own evidence sorted, its level and its spread."""
+    ordered = torch.where(present[..., None], grid(found), torch.inf).sort(1).values
+    n = present.sum(1)[:, None, None]
+
+    def quantile(q: float) -> Tensor:
+        at = ((n - 1) * q).round().long().expand(-1, 1, found.shape[-1])
+        return ordered.gather(1, at)[:, 0]
+
+    spread = (quantile(0.9) - quantile(0.1)) / 2.56
+    tails = (quantile(1.0) - quantile(0.5)) / 4
+    return {
+        "own": ordered.mT.contiguous(),
+        "own.level": quantile(0.5),
+        "own.spread": torch.maximum(spread, tails) + 1e-2 + 2 / n[:, 0],
+    }
+
+
+def grid(values: Tensor) -> Tensor:
+    """Round, so that equal evidence stays equal whatever it was computed beside."""
+    return (values * 1e5).round() / 1e5
+
+
+def context(state: State) -> Tensor:
+    """Return what the network is told of the table (T, N_CONTEXT)."""
+    alive = state["alive"]
+    d = alive.sum(1).clamp_min(1)
+    distinct = state["distinct"] / state["known"].clamp_min(1)
+    discrete = ((distinct < 0.05) & alive).sum(1) / d
+    n = state["count"]
+    used = (state["known"] > 0).sum(1).clamp_min(1)
+    missing = 1 - state["known"].sum(1) / (n * used)
+    five = (state["standard.five"].sum(1) / n / d).sqrt()
+    same = (state["standard.five"] <= 1e-12).logical_and(state["present"]).sum(1) / n
+    dependent = (state["column.context"][..., 3] * alive).sum(1) / d
+    return torch.stack(
+        [
+            ev.log_size(n) / 2 - 1,
+            ev.log_size(d) - 1,
+            discrete,
+            missing,
+            five,
+            same,
+            dependent,
+            (1 + state["outliers"].to(torch.float64)).log(),
+        ],
+        -1,
+    )
+
+
+def inputs(X: Tensor, state: State) -> Inputs:
+    """Return the network's inputs for rows X (T, R, d), NaN for missing values."""
+    rows = in_scales(X, find_own(X, state), state)
+    return normalised(*raw_evidence(X, rows, state), state)
+
+
+def normalised(values: Tensor, counts: Tensor, found: Tensor, state: State) -> Inputs:
+    """Set evidence against the support's own."""
+    labels = found[..., LABELS]
+    z = (found - state["own.level"][:, None]) / state["own.spread"][:, None]
+    value = grid(found).mT.contiguous()
+    n = state["count"][:, None, None]
+    below = torch.searchsorted(state["own"], value)
+    upto = torch.searchsorted(state["own"], value, right=True)
+    above = n - (below + upto).to(torch.float64) / 2
+    p = (above + 0.5) / (n + 1)
+    tail = -(p.log()).mT - 1.0
+    z = torch.where(z > 4, 4 + (z / 4).clamp_min(1e-3).log() * 2, z).clamp(-4.0, 16.0)
+    z[..., LABELS] = labels
+    tail[..., LABELS] = 0.0
+    values = by_column.normalise(values, state["value.level"], state["value.spread"])
+    return Inputs(
+        torch.cat([z, tail], -1),
+        values,
+        counts,
+        state["column.context"],
+        state["context"],
+    )

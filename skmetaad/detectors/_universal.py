@@ -1,0 +1,304 @@
+"""One pretrained detector for any numeric table."""
+
+import os
+from functools import lru_cache
+from importlib.resources import files
+from math import ceil
+from numbers import Integral
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
+
+from skmetaad._held_out import learned_offsets
+from skmetaad.base import BaseMetaDetector
+from skmetaad.core import explain, scorer, universal
+from skmetaad.core.state import to_tensor
+from skmetaad.detectors import _universal_training as training
+
+__all__ = ["UniversalDetector"]
+
+DEFAULT = files("skmetaad") / "weights" / "universal.npz"
+# Tasks from which on thresholds are learned on them, not taken from the weights.
+ENOUGH_TASKS = 8
+# Distances computed at once.
+CELLS = 500_000
+
+
+class UniversalDetector(BaseMetaDetector):
+    r"""Pretrained detector for any numeric table, without training or tuning.
+
+    A row is described by evidence that does not depend on the table's columns: its
+    distances to the nearest support rows in three scales, local density, isolation,
+    Mahalanobis distance, rarity of values and of pairs of values, residuals of each
+    column given the others. Each evidence :math:`e_i(x)` is set against its own
+    leave-one-out distribution over the support,
+
+    .. math:: z_i = \frac{e_i(x) - median_j\, e_i(x_j)}{spread_j\, e_i(x_j)}, \qquad
+              t_i = -\log\frac{1 + \#\{j : e_i(x_j) \ge e_i(x)\}}{K + 1},
+
+    and a small network f, meta-trained to rank outliers above inliers over many tables,
+    adds to a k-NN score: :math:`a(x) = w_1 z_{knn} + w_2 t_{knn} + f(z, t, columns)`.
+    The columns enter f through a network that is shared by all columns of all tables
+    and pooled over them, so that their number and order do not matter. See the model
+    card (docs/detectors/universal.md) for what the default weights were trained on.
+
+    `fit` does not train: it describes the table. Rows may be contaminated: a row that
+    equals a support row is judged as if that one were not in the support. NaN is a
+    value of its own. Labelled outliers in the support are evidence too. `adapt` takes
+    tables of any width, and so does `fit` of a `TaskCollection`, whose tasks may differ
+    in width.
+
+    Parameters
+    ----------
+    weights : "default", path-like or dict of str to ndarray, default="default"
+        The network: what ships with the package, a file written by `save_weights`, or
+        its arrays, as `meta_fit` returns them in a new detector.
+    contamination : float, default=0.1
+        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]:
+        the share of support rows below the threshold.
+    max_support : int, default=2000
+        Largest number of support rows kept per task; more are thinned at random.
+    n_jobs : int or None, default=None
+        Threads that score rows; None: one, beside those that torch uses.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the tasks drawn to learn thresholds, where `fit` sees at least eight
+        tasks; all else is deterministic.
+
+    Attributes
+    ----------
+    meta_ : dict of str to ndarray
+        The weights.
+    state_ : dict of str to ndarray
+        What describes each task's support, with a leading axis of tasks.
+    reference_ : dict of str to ndarray or None
+        What judges rows that come without a task.
+    offset_ : float or ndarray of shape (n_tasks,)
+        Threshold: `decision_function = score_samples - offset_`.
+    task_ids_ : tuple
+        The ids of the tasks in `state_`.
+    task_offsets_ : ndarray of shape (n_tasks,)
+        The threshold of each task in `task_ids_`.
+    n_features_in_ : int
+        Number of columns of the table; the largest, when tasks differ.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, when `X` has names.
+
+    See Also
+    --------
+    MetaPrototypeDetector : Meta-trained on tasks that share their columns.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.metrics import roc_auc_score
+    >>> from skmetaad import UniversalDetector
+    >>> X, benign = load_breast_cancer(return_X_y=True)
+    >>> det = UniversalDetector().fit(X[benign == 1][:150])
+    >>> rest = [*range(300), *range(500, 569)]
+    >>> bool(roc_auc_score(benign[rest], det.score_samples(X[rest])) > 0.9)
+    True
+    """
+
+    _any_width = True
+
+    _parameter_constraints = {
+        **BaseMetaDetector._parameter_constraints,
+        "weights": [str, os.PathLike, dict],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        weights="default",
+        contamination=0.1,
+        max_support=2000,
+        n_jobs=None,
+        random_state=None,
+    ):
+        super().__init__(
+            contamination=contamination,
+            max_support=max_support,
+            random_state=random_state,
+        )
+        self.weights = weights
+        self.n_jobs = n_jobs
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def meta_fit(self, tasks, *, n_iter=3000, n_draws=8, n_members=3):
+        """Train new weights on tables of one's own.
+
+        From each task, supports of 5 to 2,000 rows are drawn, some contaminated, some
+        with labelled outliers; the network learns to rank outliers above inliers by the
+        pairwise logistic loss. Tables of hundreds of tasks are needed: mix them with
+        those of `skmetaad.datasets.make_tables`.
+
+        Parameters
+        ----------
+        tasks : TaskCollection or list of Task
+            Labelled tasks, of any widths: rows labelled -1 are the outliers, all others
+            inliers.
+        n_iter : int, default=3000
+            Training steps, of 16 draws each.
+        n_draws : int, default=8
+            Draws per task. Every second one is a new task made of the inliers: rows
+            with rare values of a column, which is then removed, become outliers.
+        n_members : int, default=3
+            Networks, whose scores are averaged.
+
+        Returns
+        -------
+        trained : UniversalDetector
+            A new, unfitted detector whose `weights` are the new ones.
+
+        Raises
+        ------
+        ValueError
+            When fewer than two tasks have both inliers and outliers.
+        """
+        weights = training.meta_train(
+            tasks,
+            self.random_state,
+            n_iter=n_iter,
+            n_draws=n_draws,
+            n_members=n_members,
+        )
+        params = {**self.get_params(deep=False), "weights": weights}
+        return type(self)(**params)
+
+    def save_weights(self, path):
+        """Write the weights to a file, as `weights` takes it.
+
+        Parameters
+        ----------
+        path : path-like
+            The ``.npz`` file; one that is there is replaced once the new one is whole.
+        """
+        training.save(path, _loaded(self.weights))
+
+    def explain(self, X, *, task=None):
+        """Return what makes each row abnormal, by groups of evidence and by columns.
+
+        A contribution is how much less abnormal the row would be if the group's, or the
+        column's, evidence were that of a typical support row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features), or TaskCollection
+            Rows to explain.
+        task : array-like of shape (n_rows,), default=None
+            The task id of each row.
+
+        Returns
+        -------
+        explanation : Bunch
+            `groups` : ndarray of shape (n_rows, n_groups), contributions in units of
+            `score_samples`, positive = towards abnormal; `group_names` : list of str;
+            `columns` : ndarray of shape (n_rows, n_features); `column_names` : list of
+            str.
+        """
+        check_is_fitted(self)
+        names = list(scorer.GROUPS)
+        n_columns = self.n_features_in_
+        found, _ = self._by_task(X, task, self._explained, (len(names) + n_columns,))
+        columns = getattr(self, "feature_names_in_", None)
+        if columns is None:
+            columns = [f"x{j}" for j in range(n_columns)]
+        return Bunch(
+            groups=found[:, : len(names)],
+            group_names=names,
+            columns=found[:, len(names) :],
+            column_names=list(columns),
+        )
+
+    # ------------------------------------------------------------------------- hooks
+
+    def _meta_fit(self, X, y, code, rng):
+        return _loaded(self.weights)
+
+    @torch.no_grad()
+    def _adapt(self, X, y, mask):
+        found, seen = universal.adapt(
+            to_tensor(X), torch.from_numpy(mask), torch.from_numpy(y == -1)
+        )
+        own = -self._anomaly(seen)
+        state = {name: value.numpy() for name, value in found.items()}
+        state["own_scores"] = np.where(state["present"], own, 0.0)
+        return state
+
+    @torch.no_grad()
+    def _score(self, state, X):
+        return -self._over_rows(state, X, self._anomaly)
+
+    @torch.no_grad()
+    def _explained(self, state, X):
+        weights = self._members()
+        return self._over_rows(
+            state, X, lambda seen: explain.contributions(weights, seen).numpy()
+        )
+
+    def _over_rows(self, state, X, function):
+        state = {
+            name: to_tensor(value)
+            for name, value in state.items()
+            if name != "own_scores"
+        }
+        state = universal.awake(state)
+        n_jobs = self.n_jobs or 1
+        # Distances of a part to the support stay in the cache.
+        n_cells = X.shape[0] * X.shape[1] * state["present"].shape[1]
+        n_parts = max(ceil(n_cells / CELLS), n_jobs)
+        parts = np.array_split(X, min(n_parts, X.shape[1]), axis=1)
+
+        @torch.no_grad()
+        def one(part):
+            return function(universal.inputs(to_tensor(part), state))
+
+        found = Parallel(n_jobs=n_jobs, prefer="threads")(
+            delayed(one)(part) for part in parts
+        )
+        return np.concatenate(found, axis=1)
+
+    def _anomaly(self, seen):
+        weights = self._members()
+        return sum(scorer.anomaly(w, seen) for w in weights).numpy() / len(weights)
+
+    def _members(self):
+        """Return the weights of each network, as tensors."""
+        arrays = {k: v for k, v in self.meta_.items() if not k.startswith("prior.")}
+        n_members = len(arrays["backbone"])
+        tensors = {name: to_tensor(value) for name, value in arrays.items()}
+        return [{k: v[i] for k, v in tensors.items()} for i in range(n_members)]
+
+    def _held_out(self, X, y, mask, state):
+        return np.where(state["present"], state["own_scores"], np.nan)
+
+    def _prior(self, rows, rng):
+        if rows.n_tasks >= ENOUGH_TASKS:
+            return learned_offsets(self, rows, rng)
+        return training.offsets_at(self.meta_, self.contamination)
+
+    def _reference(self, rows, kept, rng):
+        """Judge rows without a task by all rows, each left out of its own judgement."""
+        state = self.reference_  # already adapted to the rows, where they are one task
+        if state is None:
+            state = self._pooled(rows, self.max_support)
+        return state, state["own_scores"][state["present"]]
+
+
+@lru_cache(maxsize=2)
+def _default():
+    return training.load(DEFAULT)
+
+
+def _loaded(weights):
+    if isinstance(weights, dict):
+        return training.checked(weights)
+    return _default() if weights == "default" else training.load(weights)

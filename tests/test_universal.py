@@ -1,0 +1,314 @@
+"""UniversalDetector as its users meet it."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmetaad import FewShotScorer, Task, UniversalDetector, to_pyod
+from skmetaad.datasets import make_tables
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return make_tables(6, n_rows=(80, 200), n_features=(3, 12), random_state=1)
+
+
+def mixed(seed=0, n=120):
+    """Return rows with discrete, heavy-tailed, constant and dependent columns."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=n)
+    return np.c_[
+        a,
+        rng.integers(3, size=n),
+        np.exp(8 * a),
+        np.ones(n),
+        a + 0.1 * rng.normal(size=n),
+    ]
+
+
+def inliers(task):
+    return task.X[task.y == 1]
+
+
+def test_one_line_on_a_table():
+    X, y = load_breast_cancer(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(X))
+    X, y = X[order], y[order]
+    train, rest = X[y == 1][:200], np.r_[X[y == 1][200:], X[y == 0]]
+    truth = np.r_[np.zeros((y == 1).sum() - 200), np.ones((y == 0).sum())]
+    det = UniversalDetector().fit(train)
+    assert roc_auc_score(truth, -det.decision_function(rest)) > 0.93
+    false_alarms = (det.predict(rest[truth == 0]) == -1).mean()
+    assert 0.03 < false_alarms < 0.25
+
+
+def test_contaminated_rows_are_judged_without_themselves():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(100, 5)) + 3 * rng.integers(2, size=(100, 1))
+    rows[:8] += rng.normal(size=(8, 5)) * 3
+    truth = np.arange(100) < 8
+    det = UniversalDetector(contamination=0.1).fit(rows)
+    assert roc_auc_score(truth, -det.score_samples(rows)) > 0.9
+    flagged = det.fit_predict(rows) == -1
+    assert flagged.mean() == pytest.approx(0.1, abs=2 / len(rows))
+
+
+def test_labelled_outliers_help():
+    rng = np.random.default_rng(0)
+    inlier = rng.normal(size=(100, 6))
+    odd = rng.normal(size=(60, 6)) * 0.7 + 1.2 * np.eye(6)[0]
+    query = np.concatenate([rng.normal(size=(100, 6)), odd[5:]])
+    truth = np.r_[np.zeros(100), np.ones(55)]
+    plain = UniversalDetector().fit(inlier)
+    support = np.concatenate([inlier, odd[:5]])
+    told = UniversalDetector().fit(support, np.r_[np.ones(100, int), -np.ones(5, int)])
+    auroc = [roc_auc_score(truth, -det.score_samples(query)) for det in (plain, told)]
+    assert auroc[1] > auroc[0]
+
+
+def test_a_fleet_of_tables_of_different_widths(tables):
+    det = UniversalDetector().fit(tables)
+    assert det.n_features_in_ == max(task.n_features for task in tables)
+    together = det.decision_function(tables)
+    alone = [
+        UniversalDetector().fit(task.X, task.y).score_samples(task.X) for task in tables
+    ]
+    found = det.score_samples(tables)
+    np.testing.assert_allclose(found, np.concatenate(alone), rtol=1e-5, atol=1e-5)
+    assert together.shape == (sum(map(len, tables)),)
+    assert 0.5 < det.score(tables) <= 1.0
+
+
+def test_adapt_takes_another_width(tables):
+    det = UniversalDetector().fit(inliers(tables[0]))
+    other = next(t for t in tables if t.n_features != tables[0].n_features)
+    new = det.adapt(inliers(other))
+    assert (det.n_features_in_, new.n_features_in_) == (
+        tables[0].n_features,
+        other.n_features,
+    )
+    assert np.isfinite(new.decision_function(other.X)).all()
+    with pytest.raises(ValueError, match="features"):
+        new.decision_function(tables[0].X)
+
+
+def test_missing_values_are_evidence():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    X[:100, 1] = np.nan  # missing half of the time here, never in column 0
+    det = UniversalDetector().fit(X)
+    scores = det.score_samples([[np.nan, 0.0, 0.0], [0.0, np.nan, 0.0], [0.0] * 3])
+    assert np.isfinite(scores).all()
+    assert scores[0] < scores[1]
+    assert scores[0] < scores[2]
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 12])
+@pytest.mark.parametrize("change", ["as it is", "constant", "huge", "text codes"])
+def test_any_table_gives_finite_scores(n_rows, change):
+    X = mixed()
+    if change == "constant":
+        X = np.ones_like(X)
+    if change == "huge":
+        X = X * 1e29
+    if change == "text codes":
+        X = np.round(X[:, :2])
+    det = UniversalDetector().fit(X) if n_rows == 12 else UniversalDetector().fit(X[:5])
+    new = det.adapt(X[:n_rows])
+    assert np.isfinite(new.decision_function(mixed(1)[:, : X.shape[1]])).all()
+
+
+def test_a_new_value_in_a_constant_column_is_abnormal():
+    X = mixed()
+    det = UniversalDetector().fit(X)
+    odd = X[:20].copy()
+    odd[:, 3] = 2.0
+    assert (det.score_samples(odd) < det.score_samples(X[:20])).mean() > 0.8
+
+
+def test_duplicated_rows_are_normal():
+    rng = np.random.default_rng(0)
+    X = np.r_[np.tile([[0.0, 1.0, 2.0]], (50, 1)), rng.normal(size=(50, 3))]
+    scores = UniversalDetector().fit(X).score_samples(X)
+    assert scores[0] > np.median(scores[50:])
+
+
+def test_threads_give_the_same_scores(tables):
+    X = tables[0].X
+    one, two = UniversalDetector().fit(X), UniversalDetector(n_jobs=2).fit(X)
+    np.testing.assert_allclose(one.score_samples(X), two.score_samples(X), atol=1e-9)
+
+
+def test_pipelines_searches_and_pyod(tables):
+    X = tables[0].X
+    pipe = make_pipeline(StandardScaler(), UniversalDetector()).fit(X)
+    assert set(np.unique(pipe.predict(X))) <= {-1, 1}
+    search = GridSearchCV(
+        UniversalDetector(),
+        {"max_support": [5, 100]},
+        scoring=FewShotScorer(n_support=40),
+        cv=KFold(2),
+    ).fit(tables)
+    assert search.best_params_["max_support"] == 100
+    model = to_pyod(UniversalDetector().fit(X)).fit(X)
+    assert model.decision_scores_.shape == (len(X),)
+
+
+def test_explanations_name_the_column_that_is_odd():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(300, 5)), columns=list("abcde"))
+    det = UniversalDetector().fit(frame)
+    odd = frame.iloc[:10].copy()
+    odd["d"] = 9.0
+    told = det.explain(odd)
+    assert told.groups.shape == (10, len(told.group_names))
+    assert told.columns.shape == (10, 5)
+    assert told.column_names == list("abcde")
+    assert (told.columns.argmax(axis=1) == 3).mean() > 0.8
+    assert "neighbours" in told.group_names
+
+
+def test_own_weights_are_trained_saved_and_loaded(tables, tmp_path):
+    trained = UniversalDetector(random_state=0).meta_fit(
+        tables, n_iter=5, n_draws=2, n_members=2
+    )
+    path = tmp_path / "own.npz"
+    trained.save_weights(path)
+    X = tables[0].X
+    want = clone(trained).fit(X).decision_function(X)
+    again = UniversalDetector(weights=path).fit(X)
+    np.testing.assert_array_equal(again.decision_function(X), want)
+    assert not np.allclose(UniversalDetector().fit(X).decision_function(X), want)
+    assert [p.name for p in tmp_path.iterdir()] == ["own.npz"]
+    same = UniversalDetector(random_state=0).meta_fit(
+        tables, n_iter=5, n_draws=2, n_members=2
+    )
+    for name, value in trained.weights.items():
+        np.testing.assert_array_equal(value, same.weights[name])
+
+
+def test_training_learns_to_rank(tables):
+    """Weights trained on tables beat those of one step on tables of the same kind."""
+    few, many = (
+        UniversalDetector(random_state=0).meta_fit(
+            make_tables(30, n_rows=(200, 400), n_features=(4, 8), random_state=5),
+            n_iter=n_iter,
+            n_draws=2,
+            n_members=1,
+        )
+        for n_iter in (1, 150)
+    )
+    fresh = make_tables(25, n_rows=(200, 400), n_features=(4, 8), random_state=6)
+    scores = [
+        np.mean(
+            [
+                roc_auc_score(t.y == -1, -det.fit(inliers(t)[::2]).score_samples(t.X))
+                for t in fresh
+            ]
+        )
+        for det in (few, many)
+    ]
+    assert scores[1] > scores[0] + 0.01
+
+
+def test_a_failed_save_leaves_the_old_file(tables, tmp_path, monkeypatch):
+    path = tmp_path / "own.npz"
+    UniversalDetector().save_weights(path)
+    before = path.read_bytes()
+
+    def broken(file, **arrays):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", broken)
+    with pytest.raises(OSError, match="disk full"):
+        UniversalDetector().save_weights(path)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_bad_weights_are_named(tmp_path):
+    X = mixed()
+    with pytest.raises(ValueError, match="cannot be read"):
+        UniversalDetector(weights=tmp_path / "none.npz").fit(X)
+    with pytest.raises(ValueError, match="row.0.weight"):
+        UniversalDetector(weights={}).fit(X)
+    with pytest.raises(ValueError, match="expected at least 2"):
+        UniversalDetector().meta_fit([Task(0, X)])
+    with pytest.raises(TypeError, match="expected a TaskCollection"):
+        UniversalDetector().meta_fit(X)
+
+
+def test_infinite_values_are_an_error():
+    X = mixed()
+    X[0, 0] = np.inf
+    with pytest.raises(ValueError, match="infinity"):
+        UniversalDetector().fit(X)
+
+
+def test_shipped_weights_are_small_and_no_pickle():
+    from skmetaad.detectors._universal import DEFAULT
+
+    assert DEFAULT.stat().st_size < 1_000_000
+    with np.load(DEFAULT, allow_pickle=False) as file:
+        assert all(file[name].dtype.kind == "f" for name in file.files)
+
+
+def test_generated_tables_are_seeded_and_of_many_kinds():
+    a, b = (make_tables(20, random_state=3) for _ in range(2))
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(one.X, other.X)
+        np.testing.assert_array_equal(one.y, other.y)
+    assert len({task.n_features for task in a}) > 5
+    assert all(np.isfinite(task.X).all() for task in a)
+    assert all(5 <= task.n_outliers < len(task) / 2 + 10 for task in a)
+
+
+@pytest.mark.slow
+def test_shipped_weights_beat_nearest_neighbours_on_generated_tables():
+    ours, nearest = [], []
+    for task in make_tables(40, n_rows=(200, 1000), random_state=99):
+        X = inliers(task)
+        train, rest = X[::2], np.r_[X[1::2], task.X[task.y == -1]]
+        truth = np.r_[np.zeros(len(X[1::2])), np.ones(task.n_outliers)]
+        scaler = StandardScaler().fit(train)
+        near = NearestNeighbors(n_neighbors=5).fit(scaler.transform(train))
+        d, _ = near.kneighbors(scaler.transform(rest))
+        nearest.append(roc_auc_score(truth, d[:, -1]))
+        det = UniversalDetector().fit(train)
+        ours.append(roc_auc_score(truth, -det.score_samples(rest)))
+    assert np.mean(ours) > np.mean(nearest)
+
+
+@pytest.mark.slow
+def test_memory_is_bounded_at_a_million_rows():
+    code = """
+import numpy as np, resource
+from skmetaad import UniversalDetector
+X = np.random.default_rng(0).normal(size=(1_000_000, 5)).astype(np.float32)
+det = UniversalDetector(max_support=500)
+det.fit(X[:20_000]).score_samples(X[:20_000])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+det.fit(X)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=True,
+    )
+    # The rows themselves, sorted and in float64, are some 40 MiB each.
+    assert float(done.stdout) < 400
