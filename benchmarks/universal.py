@@ -217,7 +217,7 @@ def draw(rows, path):
     columns, auroc = table_of(rows, SETTINGS[0], COLLECTIONS, "auroc")
     scores = {name: auroc[:, i] for i, name in enumerate(columns)}
     display = CriticalDifferenceDisplay.from_predictions(scores)
-    display.figure_.savefig(path, bbox_inches="tight")
+    display.figure_.savefig(path, bbox_inches="tight", metadata={"Date": None})
 
 
 def main():
