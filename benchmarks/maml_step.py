@@ -16,6 +16,7 @@ import time
 
 import torch
 from torch.func import functional_call
+from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
 
 from skmetaad.core.inner import dense_inner_loop, inner_loop
@@ -36,17 +37,19 @@ def batch_of(width):
 
 
 def outer(fast, query):
-    return (mlp(fast, query, N_LAYERS) - query).square().mean(dim=(1, 2)).sum()
+    # The sum over tasks of each one's mean.
+    return mse_loss(mlp(fast, query, N_LAYERS), query) * len(query)
 
 
 def written_out(params, support, query, n_steps, order=2):
     rates = {name: torch.full((n_steps,), RATE) for name in params}
 
-    def output_gradient(found):
+    def output_gradient(found, support):
         return (found - support) * (2.0 / found[0].numel())
 
-    fast = dense_inner_loop(
+    (fast,) = dense_inner_loop(
         params,
+        support,
         support,
         output_gradient,
         rates,
@@ -61,10 +64,10 @@ def written_out(params, support, query, n_steps, order=2):
 def autograd_loop(params, support, query, n_steps, order=2):
     rates = {name: torch.full((n_steps,), RATE) for name in params}
 
-    def loss_of(net):
+    def loss_of(net, given):
         return (mlp(net, support, N_LAYERS) - support).square().mean(dim=(1, 2))
 
-    fast = inner_loop(params, loss_of, rates, N_TASKS, order=order)
+    (fast,) = inner_loop(params, loss_of, rates, N_TASKS, order=order)
     return torch.autograd.grad(outer(fast, query), list(params.values()))
 
 
@@ -90,13 +93,13 @@ def by_functional_call(net, support, query, n_steps):
     for rows, asked in zip(support, query, strict=True):
         fast = start
         for _ in range(n_steps):
-            loss = (functional_call(net, fast, (rows,)) - rows).square().mean()
+            loss = mse_loss(functional_call(net, fast, (rows,)), rows)
             grads = torch.autograd.grad(loss, list(fast.values()), create_graph=True)
             fast = {
                 name: value - RATE * grad
                 for (name, value), grad in zip(fast.items(), grads, strict=True)
             }
-        total = total + (functional_call(net, fast, (asked,)) - asked).square().mean()
+        total = total + mse_loss(functional_call(net, fast, (asked,)), asked)
     return gradients(net, total)
 
 
@@ -107,8 +110,8 @@ def by_torchopt(net, support, query, n_steps):
     start, total = list(net.parameters()), 0.0
     for rows, asked in zip(support, query, strict=True):
         for _ in range(n_steps):
-            optimizer.step((net(rows) - rows).square().mean())
-        total = total + (net(asked) - asked).square().mean()
+            optimizer.step(mse_loss(net(rows), rows))
+        total = total + mse_loss(net(asked), asked)
         torchopt.recover_state_dict(net, net_state)
         torchopt.recover_state_dict(optimizer, optimizer_state)
     found = torch.autograd.grad(total, start)

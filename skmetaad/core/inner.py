@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from skmetaad.core.nets import ACTIVATIONS, LowRank, Params, affine, derivative, mlp
+from skmetaad.core.nets import ACTIVATIONS, LowRank, Params, affine, back, mlp
 from skmetaad.core.recompute import Net, course
 
 
@@ -118,7 +118,7 @@ def dense_inner_loop(
         changes = [gradient]
         for i in range(len(names) - 1, 0, -1):
             gradient = _back(net[names[i][0]], gradient)
-            gradient = gradient * derivative(activation, before[i - 1])
+            gradient = back(activation, gradient, before[i - 1])
             changes.insert(0, gradient)
         if clip is not None:
             square = sum(map(_square, inputs, changes))
