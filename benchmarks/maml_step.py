@@ -7,10 +7,10 @@ MetaSGD and torch.func.functional_call (one task after the other). Then first-or
 MAML, Reptile and ANIL on it, and all four on a convolutional one of pictures of 28 x 28
 (channels 32, 64, 128, stride 2, bottleneck 128), beside functional_call in a loop and,
 for second-order MAML, torchopt. Gradients of all are checked to be equal. Medians over
-repetitions, at 1 and 2 threads, and the share of the machine's matrix rate that the
+repetitions, and the share of the machine's matrix rate that the
 written-out gradient reaches.
 
-    python benchmarks/maml_step.py [--repeats 5]
+    python benchmarks/maml_step.py [--repeats 5] [--threads 1 2]
 """
 
 import argparse
@@ -310,12 +310,14 @@ def compare_algorithm(width, n_steps, algorithm, repeats):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    option = parser.parse_args()
+    repeats = option.repeats
     head = ("threads", "width", "steps", "ms", "torchopt", "functional_call")
     row = "{:>8}{:>8}{:>7}{:>9}{:>10}{:>17}{:>10}{:>11}{:>13}"
     print("Times as multiples of the written-out gradient's, which is given in ms.")
     print(row.format(*head, "autograd", "1st order", "matrix rate"))
-    for threads in (1, 2):
+    for threads in option.threads:
         torch.set_num_threads(threads)
         for width in (20, 100, 784):
             for n_steps in (1, 5):
@@ -325,7 +327,7 @@ def main():
     row = "{:>8}{:>11}{:>7}{:>11}{:>10}{:>10}{:>17}"
     print("\nThe same by algorithm, as multiples of this package's time.")
     print(row.format(*head))
-    for threads in (1, 2):
+    for threads in option.threads:
         torch.set_num_threads(threads)
         for width, n_steps in ((20, 5), (100, 5), (784, 5), (None, 1)):
             for algorithm in ALGORITHMS:
