@@ -1,31 +1,39 @@
-"""Time one outer step of MAML on a dense autoencoder, beside loops over tasks.
+"""Time one outer step of MAML on an autoencoder, beside loops over tasks.
 
-16 tasks, 10 support and 32 query rows each, an autoencoder of hidden widths 64, 32, 64,
-mean squared error inside and outside. Compared: this package's written-out gradient and
-its autograd loop (all tasks at once), torchopt's MetaSGD and torch.func.functional_call
-(one task after the other). Gradients of all are checked to be equal. Medians over
-repetitions, at 1 and 2 threads, and the share of the machine's matrix rate that the
+16 tasks, 10 support and 32 query rows each, mean squared error inside and outside.
+First second-order MAML on a dense autoencoder of hidden widths 64, 32, 64: this
+package's written-out gradient and its autograd loop (all tasks at once), torchopt's
+MetaSGD and torch.func.functional_call (one task after the other). Then first-order
+MAML, Reptile and ANIL on it, and all four on a convolutional one of pictures of 28 x 28
+(channels 32, 64, 128, stride 2, bottleneck 128), beside functional_call in a loop and,
+for second-order MAML, torchopt. Gradients of all are checked to be equal. Medians over
+repetitions, and the share of the machine's matrix rate that the
 written-out gradient reaches.
 
-    python benchmarks/maml_step.py [--repeats 5]
+    python benchmarks/maml_step.py [--repeats 5] [--threads 1 2]
 """
 
 import argparse
 import statistics
 import time
+from math import prod
 
 import torch
 from torch.func import functional_call
+from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
 
+from skmetaad.core.codecs import ConvCodec
 from skmetaad.core.inner import dense_inner_loop, inner_loop
-from skmetaad.core.nets import init_mlp, mlp
+from skmetaad.core.nets import LowRank, init_mlp, mlp
 
 try:
     import torchopt
 except ImportError:  # an optional rival
     torchopt = None
 
+ALGORITHMS = ("maml", "fomaml", "reptile", "anil")
+CODEC = ConvCodec((1, 28, 28), (32, 64, 128), 128)
 N_TASKS, N_SUPPORT, N_QUERY, RATE, N_LAYERS = 16, 10, 32, 0.1, 4
 
 
@@ -36,17 +44,19 @@ def batch_of(width):
 
 
 def outer(fast, query):
-    return (mlp(fast, query, N_LAYERS) - query).square().mean(dim=(1, 2)).sum()
+    # The sum over tasks of each one's mean.
+    return mse_loss(mlp(fast, query, N_LAYERS), query) * len(query)
 
 
 def written_out(params, support, query, n_steps, order=2):
     rates = {name: torch.full((n_steps,), RATE) for name in params}
 
-    def output_gradient(found):
+    def output_gradient(found, support):
         return (found - support) * (2.0 / found[0].numel())
 
-    fast = dense_inner_loop(
+    (fast,) = dense_inner_loop(
         params,
+        support,
         support,
         output_gradient,
         rates,
@@ -61,10 +71,10 @@ def written_out(params, support, query, n_steps, order=2):
 def autograd_loop(params, support, query, n_steps, order=2):
     rates = {name: torch.full((n_steps,), RATE) for name in params}
 
-    def loss_of(net):
+    def loss_of(net, given):
         return (mlp(net, support, N_LAYERS) - support).square().mean(dim=(1, 2))
 
-    fast = inner_loop(params, loss_of, rates, N_TASKS, order=order)
+    (fast,) = inner_loop(params, loss_of, rates, N_TASKS, order=order)
     return torch.autograd.grad(outer(fast, query), list(params.values()))
 
 
@@ -90,13 +100,13 @@ def by_functional_call(net, support, query, n_steps):
     for rows, asked in zip(support, query, strict=True):
         fast = start
         for _ in range(n_steps):
-            loss = (functional_call(net, fast, (rows,)) - rows).square().mean()
+            loss = mse_loss(functional_call(net, fast, (rows,)), rows)
             grads = torch.autograd.grad(loss, list(fast.values()), create_graph=True)
             fast = {
                 name: value - RATE * grad
                 for (name, value), grad in zip(fast.items(), grads, strict=True)
             }
-        total = total + (functional_call(net, fast, (asked,)) - asked).square().mean()
+        total = total + mse_loss(functional_call(net, fast, (asked,)), asked)
     return gradients(net, total)
 
 
@@ -107,22 +117,22 @@ def by_torchopt(net, support, query, n_steps):
     start, total = list(net.parameters()), 0.0
     for rows, asked in zip(support, query, strict=True):
         for _ in range(n_steps):
-            optimizer.step((net(rows) - rows).square().mean())
-        total = total + (net(asked) - asked).square().mean()
+            optimizer.step(mse_loss(net(rows), rows))
+        total = total + mse_loss(net(asked), asked)
         torchopt.recover_state_dict(net, net_state)
         torchopt.recover_state_dict(optimizer, optimizer_state)
     found = torch.autograd.grad(total, start)
     return [g.t() if g.dim() == 2 else g for g in found]
 
 
-def seconds(call, repeats):
+def seconds(call, repeats, n_calls=3):
     call()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        for _ in range(3):
+        for _ in range(n_calls):
             call()
-        times.append((time.perf_counter() - start) / 3)
+        times.append((time.perf_counter() - start) / n_calls)
     return statistics.median(times)
 
 
@@ -164,20 +174,166 @@ def compare(width, n_steps, repeats):
     return [f"{1000 * ours:.2f}", *ratios.values(), first, f"{100 * share:.0f} %"]
 
 
+def moved(params, algorithm):
+    """Return the names of the parameters that the inner loop moves."""
+    return list(params)[-2:] if algorithm == "anil" else list(params)
+
+
+def pulled(params, fast):
+    """Return Reptile's gradients: from the mean adapted network to the start."""
+    return [(v - fast[k].mean(dim=0)) / RATE for k, v in params.items()]
+
+
+def at_once(params, support, query, n_steps, algorithm, conv):
+    """Return the gradients by this package."""
+    names = moved(params, algorithm)
+    rates = {name: torch.full((n_steps,), RATE) for name in names}
+    options = {"order": 1 if algorithm in ("fomaml", "reptile") else 2}
+
+    def reconstructed(net, rows):
+        if not conv:
+            return mlp(net, rows, N_LAYERS)
+        return CODEC.decode(net, torch.relu(CODEC.encode(net, rows)))
+
+    def loss_of(net, given):
+        net = params | net
+        return (reconstructed(net, support) - support).square().mean(dim=(1, 2))
+
+    def output_gradient(found, support):
+        return (found - support) * (2.0 / found[0].numel())
+
+    with torch.set_grad_enabled(algorithm != "reptile"):
+        if conv:
+            start = {name: params[name] for name in names}
+            (fast,) = inner_loop(start, loss_of, rates, len(support), **options)
+        else:
+            options |= {"prefix": "", "n_layers": N_LAYERS, "activation": "relu"}
+            data = support, support, output_gradient, rates
+            (fast,) = dense_inner_loop(params, *data, **options)
+        if algorithm == "reptile":
+            return pulled(params, {k: whole(v) for k, v in fast.items()})
+    loss = mse_loss(reconstructed(params | fast, query), query) * len(query)
+    return torch.autograd.grad(loss, list(params.values()))
+
+
+def whole(value):
+    return value.dense() if isinstance(value, LowRank) else value
+
+
+def one_by_one(net, support, query, n_steps, algorithm):
+    """Return the gradients by functional_call, a task after the other."""
+    start, total, ends = dict(net.named_parameters()), 0.0, []
+    names = moved(start, algorithm)
+    for rows, asked in zip(support, query, strict=True):
+        fast = start
+        for _ in range(n_steps):
+            loss = mse_loss(functional_call(net, fast, (rows,)), rows)
+            grads = torch.autograd.grad(
+                loss,
+                [fast[name] for name in names],
+                create_graph=algorithm in ("maml", "anil"),
+            )
+            pairs = zip(names, grads, strict=True)
+            fast = fast | {name: fast[name] - RATE * grad for name, grad in pairs}
+        if algorithm == "reptile":
+            ends.append({name: value.detach() for name, value in fast.items()})
+        else:
+            total = total + mse_loss(functional_call(net, fast, (asked,)), asked)
+    if algorithm != "reptile":
+        return gradients(net, total)
+    with torch.no_grad():
+        ends = {name: torch.stack([end[name] for end in ends]) for name in start}
+        return [g.t() if g.dim() == 2 else g for g in pulled(start, ends)]
+
+
+def conv_module(params):
+    sizes = [shape[1] for shape in CODEC.shapes]
+    options = {"stride": 2, "padding": 1}
+    down = [
+        torch.nn.Conv2d(before[0], after[0], 3, **options)
+        for before, after in zip(CODEC.shapes[:-1], CODEC.shapes[1:], strict=True)
+    ]
+    up = [
+        torch.nn.ConvTranspose2d(
+            layer.out_channels,
+            layer.in_channels,
+            3,
+            output_padding=1 - size % 2,
+            **options,
+        )
+        for layer, size in zip(down[::-1], sizes[-2::-1], strict=True)
+    ]
+    flat, relu = prod(CODEC.shapes[-1]), torch.nn.ReLU
+    layers = [torch.nn.Unflatten(1, CODEC.image_shape)]
+    for layer in down:
+        layers += [layer, relu()]
+    layers += [torch.nn.Flatten(), torch.nn.Linear(flat, CODEC.width), relu()]
+    layers += [torch.nn.Linear(CODEC.width, flat), relu()]
+    layers += [torch.nn.Unflatten(1, CODEC.shapes[-1])]
+    for layer in up:
+        layers += [layer, relu()]
+    net = torch.nn.Sequential(*layers[:-1], torch.nn.Flatten())
+    for own, value in zip(net.parameters(), params.values(), strict=True):
+        own.data.copy_(value.t() if value.dim() == 2 else value)
+    return net
+
+
+def compare_algorithm(width, n_steps, algorithm, repeats):
+    """Return cells of the second table; no width means pictures."""
+    g = torch.Generator().manual_seed(1)
+    params = init_mlp((width, 64, 32, 64, width), g) if width else CODEC.init(g)
+    if not width:  # in the order of the layers
+        pairs = [(f"weight{i}", f"bias{i}") for i in range(CODEC.n_layers)]
+        params = {name: params[name] for pair in pairs for name in pair}
+    params = {name: value.requires_grad_() for name, value in params.items()}
+    net = module_of(params) if width else conv_module(params)
+    data = *batch_of(width or 784), n_steps
+    calls = {
+        "ours": lambda: at_once(params, *data, algorithm, conv=not width),
+        "functional_call": lambda: one_by_one(net, *data, algorithm),
+    }
+    if torchopt is not None and algorithm == "maml":
+        calls["torchopt"] = lambda: by_torchopt(net, *data)
+    expected = calls["functional_call"]()
+    for name in calls:
+        for got, want in zip(calls[name](), expected, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4)
+    n_calls = 3 if width else 1
+    times = {name: seconds(call, repeats, n_calls) for name, call in calls.items()}
+    ratios = [
+        f"{times[name] / times['ours']:.1f}" if name in times else "-"
+        for name in ("torchopt", "functional_call")
+    ]
+    return [f"{1000 * times['ours']:.2f}", *ratios]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    option = parser.parse_args()
+    repeats = option.repeats
     head = ("threads", "width", "steps", "ms", "torchopt", "functional_call")
     row = "{:>8}{:>8}{:>7}{:>9}{:>10}{:>17}{:>10}{:>11}{:>13}"
     print("Times as multiples of the written-out gradient's, which is given in ms.")
     print(row.format(*head, "autograd", "1st order", "matrix rate"))
-    for threads in (1, 2):
+    for threads in option.threads:
         torch.set_num_threads(threads)
         for width in (20, 100, 784):
             for n_steps in (1, 5):
                 cells = compare(width, n_steps, repeats)
                 print(row.format(threads, width, n_steps, *cells), flush=True)
+    head = ("threads", "network", "steps", "algorithm", "ms", *head[4:6])
+    row = "{:>8}{:>11}{:>7}{:>11}{:>10}{:>10}{:>17}"
+    print("\nThe same by algorithm, as multiples of this package's time.")
+    print(row.format(*head))
+    for threads in option.threads:
+        torch.set_num_threads(threads)
+        for width, n_steps in ((20, 5), (100, 5), (784, 5), (None, 1)):
+            for algorithm in ALGORITHMS:
+                cells = compare_algorithm(width, n_steps, algorithm, repeats)
+                name = f"dense {width}" if width else "conv 28x28"
+                print(row.format(threads, name, n_steps, algorithm, *cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -148,9 +148,9 @@ def test_outer_gradient_equals_plain_loop(algorithm, learn_rates, inner_steps, c
 @pytest.mark.parametrize("activation", ["relu", "tanh", "silu"])
 def test_low_rank_weights_are_those_of_autograd(algorithm, activation, monkeypatch):
     """Wide layers and few rows: no task has weights of its own, and none is missed."""
-    width = 60
+    width = 120
     core = MAMLAutoencoder(
-        DenseCodec((width, 40, 30, 40, width), activation),
+        DenseCodec((width, 100, 80, 100, width), activation),
         inner_steps=3,
         algorithm=algorithm,
     )

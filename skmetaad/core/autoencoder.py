@@ -6,7 +6,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import mse_loss, softplus
 
 from skmetaad.core.codecs import Codec, DenseCodec
 from skmetaad.core.inner import dense_inner_loop
@@ -94,7 +94,7 @@ class MAMLAutoencoder(MAML):
                 hidden = mean + (0.5 * log_variance).exp() * white(mean)
         else:
             hidden = ACTIVATIONS[self.codec.activation](hidden)
-        return (self.decode(net, hidden) - z).square(), penalty
+        return mse_loss(self.decode(net, hidden), z, reduction="none"), penalty
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, network and level of its support error."""

@@ -16,14 +16,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def derivative(activation: str, x: Tensor) -> Tensor:
-    """Return the derivative of an activation at x."""
+def back(activation: str, gradient: Tensor, x: Tensor) -> Tensor:
+    """Return the gradient at x from that at the activation of x."""
     if activation == "relu":
-        return (x > 0).to(x.dtype)
+        return torch.ops.aten.threshold_backward(gradient, x, 0)
     if activation == "tanh":
-        return 1.0 - torch.tanh(x).square()
-    gate = torch.sigmoid(x)
-    return gate + x * gate * (1.0 - gate)  # silu
+        return torch.ops.aten.tanh_backward(gradient, torch.tanh(x))
+    gate = torch.sigmoid(x)  # silu's own backward cannot be differentiated again
+    return gradient * (gate + x * gate * (1.0 - gate))
 
 
 def init_mlp(

@@ -63,7 +63,9 @@ def meta_train(
     """
     params = {name: value.clone().requires_grad_() for name, value in params.items()}
     values = list(params.values())
-    optimizer = torch.optim.AdamW(values, lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(
+        values, lr=learning_rate, weight_decay=weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_iter)
     result = Trained(params, [], [], 0)
     best, best_params, stale = float("inf"), None, 0
