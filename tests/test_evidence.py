@@ -46,40 +46,65 @@ def test_distances_leave_a_rows_own_place_out(rows):
             assert found[i, j] == pytest.approx(want, rel=1e-5)
 
 
-def test_mahalanobis_of_support_rows_is_that_of_a_fit_without_them(rows):
-    X = tensor(rows)[None]
-    here = torch.ones(1, 40, dtype=torch.bool)
-    alive = torch.ones(1, 4, dtype=torch.bool)
+@pytest.mark.parametrize("shape", [(40, 4), (12, 4), (9, 30), (2, 3)])
+def test_mahalanobis_of_support_rows_is_that_of_a_fit_without_them(shape):
+    rows = np.random.default_rng(0).normal(size=shape) @ np.diag(
+        1.0 + np.arange(shape[1])
+    )
+    K, d = shape
+    X, own = tensor(rows)[None], torch.arange(K)[None]
+    here, alive = torch.ones(1, K, dtype=bool), torch.ones(1, d, dtype=bool)
     state = covariance.covariance_state(X, here, alive)
-    found, *_ = covariance.mahalanobis(X, torch.arange(40)[None], state, 0)
+    found, _ = covariance.mahalanobis(X, own, state)
     whole = rows - rows.mean(0)
-    ridge = 1e-3 * np.trace(whole.T @ whole) / 4 * np.eye(4)
-    for i in range(40):
-        rest = np.delete(rows, i, axis=0)
-        scatter = (rest - rest.mean(0)).T @ (rest - rest.mean(0)) + ridge
-        away = rows[i] - rest.mean(0)
-        want = away @ np.linalg.solve(scatter, away)
-        assert found[0, i].item() == pytest.approx(want, rel=1e-3)
+    level = np.trace(whole.T @ whole) / d * np.eye(d)
+    for ridge, q in zip(covariance.RIDGES, found, strict=True):
+        for i in range(K):
+            rest = np.delete(rows, i, axis=0)
+            scatter = (rest - rest.mean(0)).T @ (rest - rest.mean(0)) + ridge * level
+            away = rows[i] - rest.mean(0)
+            want = away @ np.linalg.solve(scatter, away)
+            if want < 500:  # beyond, the row is all there is to a direction
+                assert q[0, i].item() == pytest.approx(want, rel=1e-3)
 
 
-def test_partial_residuals_are_those_of_ridge_regressions(rows):
+@pytest.mark.parametrize("shape", [(40, 4), (9, 30)])
+def test_partial_residuals_are_those_of_ridge_regressions(shape):
+    rows = np.random.default_rng(0).normal(size=shape)
+    K, d = shape
     X = tensor(rows)[None]
-    here = torch.ones(1, 40, dtype=torch.bool)
-    state = covariance.covariance_state(X, here, torch.ones(1, 4, dtype=torch.bool))
-    query = tensor(np.random.default_rng(1).normal(size=(1, 5, 4)))
+    here, alive = torch.ones(1, K, dtype=bool), torch.ones(1, d, dtype=bool)
+    state = covariance.covariance_state(X, here, alive)
+    query = tensor(np.random.default_rng(1).normal(size=(1, 5, d)))
     nobody = torch.full((1, 5), -1)
-    found = covariance.partial_residuals(query, nobody, state)[0].numpy()
+    away = query - state["mean"]
+    found = covariance.partial_residuals(away, nobody, state)[0].numpy()
     centred = rows - rows.mean(0)
     scatter = centred.T @ centred
-    scatter += 0.1 * np.trace(scatter) / 4 * np.eye(4)
+    scatter += 0.1 * np.trace(scatter) / d * np.eye(d)
     for r, row in enumerate(query[0].numpy() - rows.mean(0)):
-        for j in range(4):
-            others = np.delete(np.arange(4), j)
+        for j in range(d):
+            others = np.delete(np.arange(d), j)
             part = scatter[np.ix_(others, others)]
             weights = np.linalg.solve(part, scatter[others, j])
             variance = scatter[j, j] - scatter[j, others] @ weights
-            want = (row[j] - row[others] @ weights) ** 2 / variance * 40
+            want = (row[j] - row[others] @ weights) ** 2 / variance * K
             assert found[r, j] == pytest.approx(want, rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(40, 4), (9, 30)])
+def test_whitened_distances_are_those_of_the_ridged_covariance(shape):
+    rows = np.random.default_rng(0).normal(size=shape)
+    X = tensor(rows)[None]
+    here, alive = (torch.ones(1, n, dtype=torch.bool) for n in shape)
+    state = covariance.covariance_state(X, here, alive)
+    white = covariance.spread(X, state, 0.5, 1)[0].numpy()
+    centred = rows - rows.mean(0)
+    scatter = centred.T @ centred
+    scatter += 0.1 * np.trace(scatter) / shape[1] * np.eye(shape[1])
+    away = rows[0] - rows[1]
+    want = away @ np.linalg.solve(scatter, away)
+    assert np.square(white[0] - white[1]).sum() == pytest.approx(want)
 
 
 def test_ranks_and_missing_values():

@@ -90,13 +90,20 @@ def gaps(X: Tensor, own: Tensor, state: State) -> Tensor:
 
 
 def value_evidence(
-    X: Tensor, scaled: Tensor, around: Tensor, near: Tensor, own: Tensor, state: State
+    X: Tensor,
+    scaled: Tensor,
+    away: Tensor,
+    around: Tensor,
+    near: Tensor,
+    own: Tensor,
+    state: State,
 ) -> tuple[Tensor, Tensor]:
     """Return the evidence (T, R, d, N_VALUE) of each value, and which values count.
 
     A column without spread counts where a row shows a value it never had. X holds NaN
-    for missing values, `scaled` (T, R, d) is X in standard units, `around`
-    (T, R, k, d) the neighbours in standard units, those that exist by `near` (T, R, k).
+    for missing values, `scaled` (T, R, d) is X in standard units, `away` that from the
+    mean, `around` (T, R, k, d) the neighbours in standard units, those that exist by
+    `near` (T, R, k).
     """
     missing = X.isnan()
     below, equal, above = ranks(X, own, state)
@@ -110,7 +117,7 @@ def value_evidence(
     span = (state["high"] - state["low"])[:, None].clamp_min(1e-12)
     filled = torch.where(missing, low, X)
     outside = torch.maximum(low - filled, filled - high).clamp_min(0.0) / span
-    partial = (1 + partial_residuals(scaled, own, state).sqrt()).log()
+    partial = (1 + partial_residuals(away, own, state).sqrt()).log()
     weight = near.to(X.dtype) / near.sum(-1, keepdim=True).clamp_min(1)
     center = torch.einsum("trk,trkd->trd", weight, around)
     residual = (1 + (scaled - center).abs() * 2).log()

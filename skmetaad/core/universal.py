@@ -36,18 +36,26 @@ def find_own(X: Tensor, state: State) -> Tensor:
     )
 
 
-def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
-    """Return rows (T, R, d), NaN where a value is missing, in the three scales."""
+def standard(X: Tensor, state: State) -> Tensor:
+    """Return rows (T, R, d) in spreads of their columns, missing values as 0."""
     alive = state["alive"][:, None]
     scaled = (X - state["center"][:, None]) / state["scale"][:, None]
     # Beyond ten spreads distance grows by its logarithm.
     far = scaled.abs()
     scaled = torch.where(far > 10, scaled.sign() * (10 + (far / 10).log() * 5), scaled)
-    scaled = torch.where(X.isnan() | ~alive & (far < 1e-9), 0.0, scaled)
-    below, equal, above = by_column.ranks(X, own, state)
-    rank = by_column.rank_scores(below, equal, above)
-    rank = torch.where(X.isnan() | ~alive, 0.0, rank)
-    return Rows(scaled, rank, scaled @ state["whiten"], own)
+    return torch.where(X.isnan() | ~alive & (far < 1e-9), 0.0, scaled)
+
+
+def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
+    """Return rows (T, R, d), NaN where a value is missing, in the three scales.
+
+    In the last one all directions have nearly equal spread.
+    """
+    scaled = standard(X, state)
+    rank = by_column.rank_scores(*by_column.ranks(X, own, state))
+    rank = torch.where(X.isnan() | ~state["alive"][:, None], 0.0, rank)
+    white = covariance.spread(scaled, state, 0.5, 1) * state["n"][..., None].sqrt()
+    return Rows(scaled, rank, white, own)
 
 
 def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
@@ -71,11 +79,8 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
 
     own = torch.arange(K).expand(len(X), K)
     alive = state["alive"]
-    state["whiten"] = torch.eye(X.shape[-1], dtype=X.dtype).expand(len(X), -1, -1)
-    nobody = torch.full_like(own, -1)
-    scaled = in_scales(support, nobody, state).standard * present[..., None]
+    scaled = standard(support, state) * present[..., None]
     state |= covariance.covariance_state(scaled, present, alive)
-    state["whiten"] = whitening(state)
     rows = in_scales(support, own, state)
     for name in SCALES:
         state["support." + name] = getattr(rows, name) * present[..., None]
@@ -135,13 +140,6 @@ def moments(X: Tensor, present: Tensor) -> State:
     return {"center": center, "scale": torch.where(spread > 0, spread, guess)}
 
 
-def whitening(state: State) -> Tensor:
-    """Return the map that gives all directions nearly equal spread (T, d, d)."""
-    values, vectors = torch.linalg.eigh(state["precision.1"])
-    factor = (values.clamp_min(0.0) * state["n"]).sqrt()
-    return (vectors * factor[:, None]) @ vectors.mT
-
-
 def neighbour_states(state: State, own: Tensor) -> State:
     """Return distances' levels and the balls, in every scale."""
     absent = ~state["present"]
@@ -192,9 +190,8 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
         against.append(outlier_contrast(d, mine, rows.own, state, name))
         if name == "standard":
             _, place, near = ev.nearest(d, N_AROUND)
-    for i in range(len(covariance.RIDGES)):
-        q, *_ = covariance.mahalanobis(rows.standard, rows.own, state, i)
-        found.append((q + 1e-6).log())
+    from_mean, away = covariance.mahalanobis(rows.standard, rows.own, state)
+    found.extend((q + 1e-6).log() for q in from_mean)
     found.append(forest.forest_score(rows.standard, rows.own, state))
     n_alive = state["alive"].sum(1).clamp_min(1)[:, None]
     found.append((rows.standard.square().sum(-1) / n_alive + 0.01).log())
@@ -207,7 +204,7 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
     flat = place.flatten(1)[..., None].expand(-1, -1, d_)
     around = state["support.standard"].gather(1, flat).view(T, R, -1, d_)
     values, counts = by_column.value_evidence(
-        X, rows.standard, around, near, rows.own, state
+        X, rows.standard, away, around, near, rows.own, state
     )
     pooled = ev.summaries(values.mT, counts[:, :, None]).flatten(2)
     return values, counts, torch.cat([torch.stack(found + against, -1), pooled], -1)
