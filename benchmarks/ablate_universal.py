@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from tables import case, load, seen
 from train_universal import real_tables
 
-from skmetaad.core import ranking, scorer
+from skmetaad.core import explain, ranking, scorer
 from skmetaad.core.draws import draws, tensors
 from skmetaad.core.evidence import NEAR
 from skmetaad.datasets import make_tables
@@ -50,15 +50,8 @@ def validation(data):
 
 def without(found, group):
     """Return what is seen with one group of evidence made typical."""
-    places = scorer.GROUPS[group]
     for one in found:
-        rows, values = one.inputs.rows.clone(), one.inputs.values
-        for start in (0, scorer.N_EVIDENCE):
-            rows[..., start + places.start : start + places.stop] = 0.0
-        if group == "values":
-            values = torch.zeros_like(values)
-        parts = {**vars(one.inputs), "rows": rows, "values": values}
-        yield ranking.Seen(scorer.Inputs(**parts), one.outlier)
+        yield ranking.Seen(explain.without(one.inputs, group), one.outlier)
 
 
 @torch.no_grad()
@@ -79,6 +72,14 @@ def nearest(held_out):
     return np.mean(
         [roc_auc_score(one.outlier, one.inputs.rows[:, place]) for one in held_out]
     )
+
+
+def untrained(held_out):
+    """Return the mean AUROC of the backbone as training starts with it."""
+    weights = {"backbone": torch.full((2,), 0.5)}
+    scores = [scorer.backbone(weights, one.inputs) for one in held_out]
+    pairs = zip(held_out, scores, strict=True)
+    return np.mean([roc_auc_score(one.outlier, score) for one, score in pairs])
 
 
 def main():
@@ -102,7 +103,10 @@ def main():
     print(f"{len(real)} draws of real tables, {len(generated)} of generated ones")
     print(f"mean AUROC on {len(held_out)} validation sets, one-class")
     print(f"{'distance to five neighbours':34}{nearest(held_out):7.4f}")
+    print(f"{'mean evidence, nothing trained':34}{untrained(held_out):7.4f}")
     line("all", both)
+    for shrink in (0.0, 1.0):
+        line(f"shrink={shrink} instead of 0.1", both, shrink=shrink)
     line("real tables only", real)
     line("generated tables only", generated)
     for part in (2, 4):
@@ -111,8 +115,8 @@ def main():
         if group != "labels":
             kept = list(without(both, group)), list(without(held_out, group))
             line(f"without {group}", *kept)
-    for width in (16, 256):
-        line(f"{width} hidden units instead of 64", both, width=width)
+    for width in (16, 128):
+        line(f"{width} hidden units instead of 32", both, width=width)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,14 @@ class Cache:
     """One JSON file per cell, named by a hash of all that its results follow from.
 
     These are the rows and labels, the draws, the method and its parameters, the seed,
-    this package's source, and the versions of the libraries below it.
+    this package's source and weights, and the versions of the libraries below it.
     """
 
     def __init__(self, folder, *common):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        source = [path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))]
+        parts = sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.npz")])
+        source = [path.read_bytes() for path in parts]
         versions = [version(name) for name in LIBRARIES]
         self._common = _digest(source, versions, *common)
         self._folds = {}

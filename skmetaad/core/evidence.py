@@ -94,20 +94,30 @@ def mean_of(values: Tensor, exists: Tensor) -> Tensor:
     return (values * exists).sum(-1) / exists.sum(-1).clamp_min(1)
 
 
-def neighbour_evidence(d: Tensor, state: State, name: str) -> Iterator[Tensor]:
-    """Yield log distances, density and local ratio (T, R) of rows in one scale."""
-    near, place, exists = nearest(d, max(NEAR))
+def neighbour_evidence(
+    d: Tensor, neighbours: tuple[Tensor, Tensor, Tensor], state: State, name: str
+) -> Iterator[Tensor]:
+    """Yield log distances, density and local ratio (T, R) of rows in one scale.
+
+    `neighbours` is what `nearest` returns of the distances d (T, R, K), which are
+    overwritten.
+    """
+    near, place, exists = neighbours
+    ball = ball_score(d, state, name)
     floor = state[name + ".floor"]
     for k in NEAR:
         yield 0.5 * (mean_of(near[..., :k], exists[..., :k]) + floor).log()
     width = state[name + ".width"][..., None]
-    power = (d / width).square_().mul_(-0.5).clamp_min_(-1e3)
-    yield -torch.logsumexp(power, -1).clamp_min(-900.0)
+    # In place, since these are the largest arrays of all.
+    power = d.div_(width).square_().mul_(-0.5).clamp_min_(-1e3)
+    most = power.amax(-1, keepdim=True)
+    total = power.sub_(most).exp_().sum(-1).log() + most[..., 0]
+    yield -total.clamp_min(-900.0)
     near, place, exists = near[..., :5], place[..., :5], exists[..., :5]
     around = state[name + ".five"].gather(1, place.flatten(1)).view_as(near)
     around = mean_of(around, exists)
     yield 0.5 * ((mean_of(near, exists) + floor) / (around + floor)).log()
-    yield ball_score(d, state, name)
+    yield ball
 
 
 def neighbour_state(d: Tensor, absent: Tensor, name: str) -> State:

@@ -19,6 +19,7 @@ GROUPS = {
 }
 LABELS = slice(32, 35)
 N_EVIDENCE = 35 + 3 * by_column.N_VALUE
+UNLABELLED = [i for i in range(N_EVIDENCE) if i not in GROUPS["labels"]]
 N_CONTEXT = 8
 
 
@@ -37,7 +38,7 @@ class Inputs:
 
 
 def init(
-    generator: torch.Generator, width: int = 64, n_column: int = 32
+    generator: torch.Generator, width: int = 32, n_column: int = 16
 ) -> dict[str, Tensor]:
     """Return new weights of the network."""
     column_in = by_column.N_VALUE + by_column.N_CONTEXT
@@ -61,10 +62,22 @@ def init(
     return weights
 
 
-def anomaly(
+def anomaly(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
+    """Return how abnormal rows are (T, R): mean evidence plus what the network adds."""
+    return backbone(weights, seen) + correction(weights, seen)
+
+
+def backbone(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
+    """Return the weighted means (T, R) of all z and all tails, labels left out."""
+    z, tail = seen.rows[..., :N_EVIDENCE], seen.rows[..., N_EVIDENCE:]
+    means = [part[..., UNLABELLED].mean(-1) for part in (z, tail)]
+    return means[0] * weights["backbone"][0] + means[1] * weights["backbone"][1]
+
+
+def correction(
     weights: dict[str, Tensor], seen: Inputs, drop: Tensor | None = None
 ) -> Tensor:
-    """Return how abnormal rows are (T, R): a k-NN score plus what the network adds.
+    """Return what the network adds (T, R).
 
     `drop` (T, 1, 2e) scales the evidence of rows in training.
     """
@@ -87,6 +100,4 @@ def anomaly(
     x = torch.cat([rows, about, mean, high, focus], -1)
     hidden = F.gelu(layer(x, "row.0"))
     hidden = hidden + F.gelu(layer(hidden, "row.1"))
-    backbone = seen.rows[..., 2] * weights["backbone"][0]
-    backbone = backbone + seen.rows[..., N_EVIDENCE + 2] * weights["backbone"][1]
-    return backbone + layer(hidden, "row.2")[..., 0]
+    return layer(hidden, "row.2")[..., 0]

@@ -186,10 +186,11 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
     for name in SCALES:
         mine = getattr(rows, name)
         d = ev.distances(mine, state["support." + name], absent, rows.own)
-        found.extend(ev.neighbour_evidence(d, state, name))
         against.append(outlier_contrast(d, mine, rows.own, state, name))
+        neighbours = ev.nearest(d, max(ev.NEAR))
         if name == "standard":
-            _, place, near = ev.nearest(d, N_AROUND)
+            _, place, near = (part[..., :N_AROUND] for part in neighbours)
+        found.extend(ev.neighbour_evidence(d, neighbours, state, name))
     from_mean, away = covariance.mahalanobis(rows.standard, rows.own, state)
     found.extend((q + 1e-6).log() for q in from_mean)
     found.append(forest.forest_score(rows.standard, rows.own, state))
@@ -283,6 +284,28 @@ def inputs(X: Tensor, state: State) -> Inputs:
     """Return the network's inputs for rows X (T, R, d), NaN for missing values."""
     rows = in_scales(X, find_own(X, state), state)
     return normalised(*raw_evidence(X, rows, state), state)
+
+
+def usual_values(X: Tensor, state: State) -> Tensor:
+    """Return the median values (T, R, d) of the support rows nearest to X.
+
+    These are values of the support, so that discrete columns stay discrete.
+    """
+    own = find_own(X, state)
+    rows, support = standard(X, state), state["support.standard"]
+    d = ev.distances(rows, support, ~state["present"], own)
+    _, place, near = ev.nearest(d, N_AROUND)
+    flat = place.flatten(1)[..., None].expand(-1, -1, X.shape[2])
+    around = support.gather(1, flat).view(*place.shape, -1)
+    middle = around.masked_fill(~near[..., None], torch.nan).nanmedian(2).values
+    wanted = middle.nan_to_num() * state["scale"][:, None] + state["center"][:, None]
+    ordered, wanted = state["sorted"], wanted.mT.contiguous()
+    last = (state["known"] - 1).clamp_min(0)[..., None]
+    above = torch.searchsorted(ordered, wanted).minimum(last)
+    below = (above - 1).clamp_min(0)
+    low, high = ordered.gather(2, below), ordered.gather(2, above)
+    found = torch.where(wanted - low < high - wanted, low, high)
+    return torch.where(state["known"][..., None] > 0, found, torch.nan).mT
 
 
 def normalised(values: Tensor, counts: Tensor, found: Tensor, state: State) -> Inputs:

@@ -1,7 +1,7 @@
 """One pretrained detector for any numeric table."""
 
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from math import ceil
 from numbers import Integral
@@ -40,10 +40,11 @@ class UniversalDetector(BaseMetaDetector):
               t_i = -\log\frac{1 + \#\{j : e_i(x_j) \ge e_i(x)\}}{K + 1},
 
     and a small network f, meta-trained to rank outliers above inliers over many tables,
-    adds to a k-NN score: :math:`a(x) = w_1 z_{knn} + w_2 t_{knn} + f(z, t, columns)`.
-    The columns enter f through a network that is shared by all columns of all tables
-    and pooled over them, so that their number and order do not matter. See the model
-    card (docs/detectors/universal.md) for what the default weights were trained on.
+    adds to the mean evidence:
+    :math:`a(x) = w_1 \bar z + w_2 \bar t + f(z, t, columns)`. The columns enter f
+    through a network that is shared by all columns of all tables and pooled over them,
+    so that their number and order do not matter. See the model card
+    (docs/detectors/universal.md) for what the default weights were trained on.
 
     `fit` does not train: it describes the table. Rows may be contaminated: a row that
     equals a support row is judged as if that one were not in the support. NaN is a
@@ -186,8 +187,9 @@ class UniversalDetector(BaseMetaDetector):
     def explain(self, X, *, task=None):
         """Return what makes each row abnormal, by groups of evidence and by columns.
 
-        A contribution is how much less abnormal the row would be if the group's, or the
-        column's, evidence were that of a typical support row.
+        A contribution is how much less abnormal the row would be if the evidence of the
+        group were that of a typical support row, or if the column had the value that
+        the nearest support rows have there. It takes one scoring per group and column.
 
         Parameters
         ----------
@@ -228,21 +230,21 @@ class UniversalDetector(BaseMetaDetector):
         found, seen = universal.adapt(
             to_tensor(X), torch.from_numpy(mask), torch.from_numpy(y == -1)
         )
-        own = -self._anomaly(seen)
+        own = -self._anomaly(seen).numpy()
         state = {name: value.numpy() for name, value in found.items()}
         state["own_scores"] = np.where(state["present"], own, 0.0)
         return state
 
     @torch.no_grad()
     def _score(self, state, X):
-        return -self._over_rows(state, X, self._anomaly)
+        def scored(part, state):
+            return self._anomaly(universal.inputs(part, state))
+
+        return -self._over_rows(state, X, scored)
 
     @torch.no_grad()
     def _explained(self, state, X):
-        weights = self._members()
-        return self._over_rows(
-            state, X, lambda seen: explain.contributions(weights, seen).numpy()
-        )
+        return self._over_rows(state, X, partial(explain.contributions, self._anomaly))
 
     def _over_rows(self, state, X, function):
         state = {
@@ -259,7 +261,7 @@ class UniversalDetector(BaseMetaDetector):
 
         @torch.no_grad()
         def one(part):
-            return function(universal.inputs(to_tensor(part), state))
+            return function(to_tensor(part), state).numpy()
 
         found = Parallel(n_jobs=n_jobs, prefer="threads")(
             delayed(one)(part) for part in parts
@@ -268,7 +270,7 @@ class UniversalDetector(BaseMetaDetector):
 
     def _anomaly(self, seen):
         weights = self._members()
-        return sum(scorer.anomaly(w, seen) for w in weights).numpy() / len(weights)
+        return sum(scorer.anomaly(w, seen) for w in weights) / len(weights)
 
     def _members(self):
         """Return the weights of each network, as tensors."""
