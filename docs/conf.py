@@ -34,7 +34,14 @@ extensions = [
 ]
 root_doc = "index"
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "_ext", "_templates", "tutorials", "auto_examples/*.py"]
+exclude_patterns = [
+    "_build",
+    "README.md",
+    "_ext",
+    "_templates",
+    "tutorials",
+    "auto_examples/*.py",
+]
 templates_path = ["_templates"]
 default_role = "py:obj"
 smartquotes = False
