@@ -1,4 +1,7 @@
-"""Train the weights of UniversalDetector on generated tables and a data folder's."""
+"""Train the weights of UniversalDetector on generated tables, and a data folder's.
+
+Without options these are the default weights.
+"""
 
 import argparse
 import os
@@ -25,11 +28,11 @@ def real_tables(data, *, validation):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="folder with oddbench/ and ovrbench/")
     parser.add_argument("--validation", action="store_true", help="train on these too")
-    parser.add_argument("--n-generated", type=int, default=100)
-    parser.add_argument("--n-draws", type=int, default=16)
+    parser.add_argument("--n-generated", type=int, default=300)
+    parser.add_argument("--n-draws", type=int, default=8)
     parser.add_argument("--n-iter", type=int, default=2000)
     parser.add_argument("--n-members", type=int, default=5)
     parser.add_argument("--out", default="universal.npz")

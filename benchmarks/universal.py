@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,11 +29,12 @@ OURS, BAR = "UniversalDetector", "KNN (k=5)"
 FIELDS = ("collection", "name", "setting", "method", "auroc", "ap", "seconds")
 
 
-def universal(case):
+def universal(case, weights="default"):
     """Score rows by UniversalDetector on raw columns, labels used where there are."""
     X = np.concatenate([case.train, case.outliers])
     y = np.r_[np.ones(len(case.train), int), -np.ones(len(case.outliers), int)]
-    det = UniversalDetector().fit(X, y if len(case.outliers) else None)
+    det = UniversalDetector(weights=weights)
+    det.fit(X, y if len(case.outliers) else None)
     return -det.score_samples(case.test)
 
 
@@ -227,9 +229,10 @@ def main():
     parser.add_argument("--collections", nargs="+", default=COLLECTIONS)
     parser.add_argument("--settings", nargs="+", default=SETTINGS)
     parser.add_argument("--methods", nargs="+", help="some methods only")
+    parser.add_argument("--weights", default="default", help="of UniversalDetector")
     parser.add_argument("--picture", type=Path)
     args = parser.parse_args()
-    chosen = methods()
+    chosen = methods() | {OURS: partial(universal, weights=args.weights)}
     if args.methods:
         chosen = {name: chosen[name] for name in args.methods}
     run(args.data, args.csv, args.collections, args.settings, chosen)

@@ -17,11 +17,11 @@ PANELS = {
 LINES = {  # column of the table: label, colour on light and on dark, width
     "MetaPrototype": ("MetaPrototypeDetector", "#0b66c3", "#58a6ff", 2.2),
     "MAMLAutoencoder": ("MAMLAutoencoderDetector", "#b35900", "#f0a35e", 2.2),
-    "best of six PyOD": ("best of six PyOD", "#5f5f5f", "#b0b0b0", 1.4),
+    "best PyOD": ("best of PyOD", "#5f5f5f", "#b0b0b0", 1.4),
     "1-NN": ("nearest neighbour", "#5f5f5f", "#b0b0b0", 1.4),
 }
 # The rivals: line, marker and its size. They may lie on top of a line of ours.
-RIVALS = {"best of six PyOD": ("--", "^", 6), "1-NN": (":", "s", 8)}
+RIVALS = {"best PyOD": ("--", "^", 6), "1-NN": (":", "s", 8)}
 STATIC = Path(__file__).resolve().parents[1] / "_static"
 INK = {"light": "#24292f", "dark": "#d0d7de"}
 

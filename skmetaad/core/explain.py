@@ -18,15 +18,16 @@ def contributions(anomaly: Anomaly, X: Tensor, state: State) -> Tensor:
 
     Evidence is left out by making it typical, which is 0: the middle of what the
     support's own rows show. That of values goes with what is seen of the columns. A
-    column is left out by giving it the value that the nearest support rows have there.
+    column is left out by giving it the value that it has in the support rows nearest
+    by all other columns.
     """
     seen = inputs(X, state)
     whole = anomaly(seen)
     groups = [whole - anomaly(without(seen, name)) for name in GROUPS]
-    usual, columns = usual_values(X, state), []
+    columns = []
     for j in range(X.shape[2]):
         changed = X.clone()
-        changed[:, :, j] = usual[:, :, j]
+        changed[:, :, j] = usual_values(X, state, j)
         columns.append(whole - anomaly(inputs(changed, state)))
     return torch.stack(groups + columns, -1)
 

@@ -286,26 +286,27 @@ def inputs(X: Tensor, state: State) -> Inputs:
     return normalised(*raw_evidence(X, rows, state), state)
 
 
-def usual_values(X: Tensor, state: State) -> Tensor:
-    """Return the median values (T, R, d) of the support rows nearest to X.
+def usual_values(X: Tensor, state: State, j: int) -> Tensor:
+    """Return the value (T, R) of column j in the rows nearest by all other columns.
 
-    These are values of the support, so that discrete columns stay discrete.
+    It is the median of ten, and a value of the support, so that discrete columns stay
+    discrete; NaN where the support has none.
     """
     own = find_own(X, state)
-    rows, support = standard(X, state), state["support.standard"]
+    rows, support = standard(X, state), state["support.standard"].clone()
+    column = support[..., j].clone()
+    rows[..., j] = support[..., j] = 0.0
     d = ev.distances(rows, support, ~state["present"], own)
     _, place, near = ev.nearest(d, N_AROUND)
-    flat = place.flatten(1)[..., None].expand(-1, -1, X.shape[2])
-    around = support.gather(1, flat).view(*place.shape, -1)
-    middle = around.masked_fill(~near[..., None], torch.nan).nanmedian(2).values
-    wanted = middle.nan_to_num() * state["scale"][:, None] + state["center"][:, None]
-    ordered, wanted = state["sorted"], wanted.mT.contiguous()
-    last = (state["known"] - 1).clamp_min(0)[..., None]
-    above = torch.searchsorted(ordered, wanted).minimum(last)
+    around = column.gather(1, place.flatten(1)).view_as(place)
+    middle = around.masked_fill(~near, torch.nan).nanmedian(2).values.nan_to_num()
+    wanted = middle * state["scale"][:, None, j] + state["center"][:, None, j]
+    ordered, known = state["sorted"][:, j].contiguous(), state["known"][:, None, j]
+    above = torch.searchsorted(ordered, wanted).minimum((known - 1).clamp_min(0))
     below = (above - 1).clamp_min(0)
-    low, high = ordered.gather(2, below), ordered.gather(2, above)
+    low, high = ordered.gather(1, below), ordered.gather(1, above)
     found = torch.where(wanted - low < high - wanted, low, high)
-    return torch.where(state["known"][..., None] > 0, found, torch.nan).mT
+    return torch.where(known > 0, found, torch.nan)
 
 
 def normalised(values: Tensor, counts: Tensor, found: Tensor, state: State) -> Inputs:

@@ -188,8 +188,9 @@ class UniversalDetector(BaseMetaDetector):
         """Return what makes each row abnormal, by groups of evidence and by columns.
 
         A contribution is how much less abnormal the row would be if the evidence of the
-        group were that of a typical support row, or if the column had the value that
-        the nearest support rows have there. It takes one scoring per group and column.
+        group were that of a typical support row, or if the column had the value that it
+        has in the support rows nearest by all other columns. It takes one scoring per
+        group and column.
 
         Parameters
         ----------
