@@ -8,7 +8,8 @@ import torch
 
 from skmetaad._compat import Interval
 from skmetaad.core.blend import fit_blend
-from skmetaad.core.prototype import Prototype
+from skmetaad.core.gaussian import fleet_whitening
+from skmetaad.core.prototype import Prototype, row_unit
 from skmetaad.core.state import to_tensor, to_tensors
 from skmetaad.detectors._encoded import EncoderDetector
 
@@ -308,7 +309,7 @@ class MetaPrototypeDetector(EncoderDetector):
         learn = all(map(len, unseen))
         evidence, labels, shots = [], [], []
         for i, tasks in enumerate(unseen):
-            net = core.network(params, i)
+            net = core.network(params, i) | self._whitening(params, draw, tasks)
             for n_support, n_outliers in product(BLEND_SHOTS, (0, 3)):
                 sampler = draw.other_sampler(
                     n_support=n_support, n_query=64, n_support_outliers=n_outliers
@@ -320,6 +321,17 @@ class MetaPrototypeDetector(EncoderDetector):
                 evidence.append(core.evidence(net, state, batch.query).double())
                 labels.append(batch.query_y)
                 shots.append(state["inlier"].sum(dim=1).double())
-        return fit_blend(
+        blend = fit_blend(
             torch.cat(evidence), torch.cat(labels), torch.cat(shots), learn
         )
+        return blend | self._whitening(params, draw, [])
+
+    def _whitening(self, params, draw, without):
+        """Return what whitens rows, learned from all tasks but some."""
+        kept = ~np.isin(draw.code, without)
+        if draw.y is not None:
+            kept &= draw.y != -1
+        rows = draw.rows[torch.from_numpy(kept)] * row_unit(params)
+        _, code = np.unique(draw.code[kept], return_inverse=True)
+        whitening = fleet_whitening(rows, torch.from_numpy(code))
+        return {"gauss.whitening": whitening.float()}
