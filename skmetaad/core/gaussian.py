@@ -20,7 +20,7 @@ WIDEST = 1024
 
 
 def fleet_whitening(rows: Tensor, code: Tensor) -> Tensor:
-    """Return A with A A^T = (d W)^-1, W the ridged within-task covariance of rows.
+    """Return A with A A^T = W^-1, W the ridged within-task covariance of rows.
 
     Every task counts the same, whatever its number of rows (n, d). A is one number
     where rows are wide.
@@ -35,10 +35,10 @@ def fleet_whitening(rows: Tensor, code: Tensor) -> Tensor:
     # any spread of their own still tell small departures from large ones.
     level = (rows.square().sum() / d).clamp_min(1e-2 / d)
     if d > WIDEST:
-        return (d * level).rsqrt()
+        return level.rsqrt()
     eye = torch.eye(d, dtype=rows.dtype)
     W = (1 - RIDGE) * (rows.mT @ rows) + RIDGE * level * eye
-    lower = torch.linalg.cholesky(d * W)
+    lower = torch.linalg.cholesky(W)
     return torch.linalg.solve_triangular(lower, eye, upper=False).mT.contiguous()
 
 
@@ -49,8 +49,8 @@ def whitened(whitening: Tensor, x: Tensor) -> Tensor:
 def fit_gaussian(whitening: Tensor, rows: Tensor, inlier: Tensor) -> Params:
     """Return mean and directions of each task's inliers among its rows (T, K, d).
 
-    `gauss.own` has their squared distances when each is left out of mean and
-    covariance, (T, K).
+    `gauss.own` has their squared distances per column when each is left out of mean
+    and covariance, (T, K).
     """
     mask = inlier.to(rows.dtype).unsqueeze(-1)
     n = mask.sum(dim=1, keepdim=True).clamp_min(1)
@@ -60,7 +60,7 @@ def fit_gaussian(whitening: Tensor, rows: Tensor, inlier: Tensor) -> Params:
     gram = z @ z.mT
     size = gram.diagonal(dim1=1, dim2=2)
     # The least that a factor can tell from rounding.
-    ridge = NU + 1e-10 * size.sum(dim=1, keepdim=True).unsqueeze(-1)
+    ridge = NU + 1e-12 * size.sum(dim=1, keepdim=True).unsqueeze(-1)
     eye = torch.eye(gram.shape[1], dtype=gram.dtype)
     lower = torch.linalg.cholesky_ex(gram + ridge * eye).L
     inverse = torch.linalg.solve_triangular(lower, eye.expand_as(lower), upper=False)
@@ -69,7 +69,7 @@ def fit_gaussian(whitening: Tensor, rows: Tensor, inlier: Tensor) -> Params:
     return {
         "gauss.mean": mean,
         "gauss.directions": (inverse @ z).to(rows.dtype),
-        "gauss.own": own.to(rows.dtype),
+        "gauss.own": (own / rows.shape[2]).to(rows.dtype),
     }
 
 
@@ -91,4 +91,5 @@ def gaussian_distances(
     z = whitened(whitening, query - state["gauss.mean"])
     along = z @ state["gauss.directions"].mT
     rest = z.square().sum(dim=2) - along.square().sum(dim=2)
-    return rest.clamp_min(0.0) * (1 + n.clamp_min(1) / NU).unsqueeze(1)
+    scale = (1 + n.clamp_min(1) / NU) / z.shape[2]
+    return rest.clamp_min(0.0) * scale.unsqueeze(1)
