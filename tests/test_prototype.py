@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from skmetaad import MetaPrototypeDetector
 from skmetaad.core.blend import PARTS, fit_blend, weights
 from skmetaad.core.encoders import Dense
+from skmetaad.core.gaussian import NU
 from skmetaad.core.prototype import FLOOR, Prototype, k_means, row_unit
 from skmetaad.datasets import make_fleet
 
@@ -26,13 +27,25 @@ def made(**options):
         "within": 0.5 + draw(WIDTH),
         "between": 0.5 + draw(WIDTH),
         "row_scale": 0.5 + draw(WIDTH),
-        "blend.weight": draw(4) - 0.5,
-        "blend.shots": draw(4) - 0.5,
+        "blend.weight": draw(5) - 0.5,
+        "blend.shots": draw(5) - 0.5,
         "blend.bias": draw(2),
-        "blend.center": draw(4),
-        "blend.scale": 0.5 + draw(4),
+        "blend.center": draw(5),
+        "blend.scale": 0.5 + draw(5),
+        "gauss.whitening": draw(WIDTH, WIDTH) - 0.5,
     }
     return core, {k: v.double() for k, v in params.items()} | fixed
+
+
+def own_distance(p, kept, query):
+    """Return the distance of a row under its task's covariance, inverted as it is."""
+    unit = p["row_scale"] / np.sqrt(WIDTH)
+    rows, W = np.array(kept) * unit, p["gauss.whitening"]
+    W = np.linalg.inv(W @ W.T)
+    away = rows - rows.mean(axis=0)
+    covariance = (NU * W + away.T @ away) / (NU + len(rows))
+    gap = query * unit - rows.mean(axis=0)
+    return np.sqrt(gap @ np.linalg.inv(covariance) @ gap / WIDTH)
 
 
 def by_hand(core, params, support, y, query):
@@ -63,6 +76,7 @@ def by_hand(core, params, support, y, query):
         log(min(rows) / np.sqrt(WIDTH)),
         log(near),
         log(distance(embed(query), prototype)),
+        log(own_distance(p, kept, query)),
     ]
     outliers = [r for r, label in zip(support, y, strict=True) if label == -1]
     away = [distance(embed(query), embed(row)) for row in outliers]
@@ -115,7 +129,7 @@ def test_several_neighbours_are_averaged_and_outvote_one_odd_row():
         torch.tensor([[1, 1, 1, 1, -1]] * 3),
         torch.tensor([[True] * 5, [True, True, False, False, True], [True] * 5]),
     )
-    rows, near, _, odd = core.distances(params, state, query)
+    rows, near, _, _, odd = core.distances(params, state, query)
     embedded = core.embed(params, state, query)
     for t, kept in ((0, 4), (1, 2)):
         for found, a, b in (
@@ -188,20 +202,20 @@ def mean_auroc(score, y):
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
-    strength=st.lists(st.floats(0, 3), min_size=3, max_size=3),
+    strength=st.lists(st.floats(0, 3), min_size=4, max_size=4),
 )
 def test_the_blend_ranks_at_least_as_well_as_each_part(seed, strength):
     rng = np.random.default_rng(seed)
     y = np.tile(np.repeat([1, -1], 8), (6, 1))
     evidence = rng.normal(size=(6, 16, len(PARTS)))
-    evidence[..., :3] += (y == -1)[..., None] * np.array(strength)
-    evidence[..., 3] = 0.0
+    evidence[..., :4] += (y == -1)[..., None] * np.array(strength)
+    evidence[..., 4] = 0.0
     shots = torch.tensor([1.0, 1, 5, 5, 50, 50])
     params = fit_blend(torch.tensor(evidence), torch.tensor(y), shots, learn=True)
     weight, bias = weights(params, shots)
     z = (torch.tensor(evidence) - params["blend.center"]) / params["blend.scale"]
     score = bias.unsqueeze(1) - (z @ weight.unsqueeze(-1)).squeeze(-1)
-    best = max(mean_auroc(-evidence[..., c], y) for c in range(3))
+    best = max(mean_auroc(-evidence[..., c], y) for c in range(4))
     assert mean_auroc(score.numpy(), y) >= best - 1e-9
 
 

@@ -8,7 +8,13 @@ from skmetaad.core.nets import Params
 
 # Parts of the evidence; the last, where a support has labelled outliers, is never
 # used alone.
-PARTS = ("nearest row", "nearest embedding", "prototype", "labelled outlier")
+PARTS = (
+    "nearest row",
+    "nearest embedding",
+    "prototype",
+    "covariance",
+    "labelled outlier",
+)
 START = -1.5
 
 

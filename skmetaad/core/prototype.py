@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skmetaad.core.blend import weights
 from skmetaad.core.encoders import Encoder
+from skmetaad.core.gaussian import fit_gaussian, gaussian_distances
 from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.metric import FAR, inliers, to_all
 from skmetaad.core.nets import Params, sq_distances
@@ -58,7 +59,16 @@ class Prototype:
         return embedded / len(params["head.bias"]) ** 0.5
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
-        """Return each task's scaling, support rows, their embedding and prototypes."""
+        """Return each task's scaling, support rows, their embedding and covariance."""
+        state = self.embedded(params, support, y, mask)
+        rows = support * row_unit(params)
+        gaussian = fit_gaussian(params["gauss.whitening"], rows, state["inlier"])
+        return state | {"rows": rows} | gaussian
+
+    def embedded(
+        self, params: Params, support: Tensor, y: Tensor, mask: Tensor
+    ) -> Params:
+        """Return what of `adapt` the networks learn from."""
         inlier = mask & (y != -1)
         weight = inlier.to(support.dtype)
         if self.standardize:
@@ -69,7 +79,6 @@ class Prototype:
         state = {"mean": mean, "scale": scale}
         embedded = self.embed(params, state, support)
         return state | {
-            "rows": support * row_unit(params),
             "support": embedded,
             "inlier": inlier,
             "outlier": mask & (y == -1),
@@ -77,24 +86,37 @@ class Prototype:
         }
 
     def distances(self, params: Params, state: Params, query: Tensor) -> list[Tensor]:
-        """Return four squared distances (T, R).
+        """Return five squared distances (T, R).
 
         To the nearest support rows, to the nearest ones in the embedding, to the
-        nearest prototype, and to the nearest embedded outlier (huge where there is
-        none).
+        nearest prototype, to the support's mean under its covariance, and to the
+        nearest embedded outlier (huge where there is none).
         """
-        rows = sq_distances(query * row_unit(params), state["rows"])
+        x = query * row_unit(params)
+        near, proto, odd = self.embedded_distances(params, state, query)
+        whitening, n = params["gauss.whitening"], state["inlier"].sum(dim=1)
+        return [
+            nearest(sq_distances(x, state["rows"]), state["inlier"], self.n_neighbors),
+            near,
+            proto,
+            gaussian_distances(whitening, state, n, x),
+            odd,
+        ]
+
+    def embedded_distances(
+        self, params: Params, state: Params, query: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return those of the distances that the networks learn from."""
         embedded = self.embed(params, state, query)
         d = sq_distances(embedded, state["support"])
-        return [
-            nearest(rows, state["inlier"], self.n_neighbors),
+        return (
             nearest(d, state["inlier"], self.n_neighbors),
             sq_distances(embedded, state["prototype"]).amin(dim=2),
             nearest(d, state["outlier"]),
-        ]
+        )
 
     def evidence(self, params: Params, state: Params, query: Tensor) -> Tensor:
-        """Return the logarithms of the distances, (T, R, 4), higher = more abnormal.
+        """Return the logarithms of the distances, (T, R, 5), higher = more abnormal.
 
         The last part is by how much the nearest labelled outlier is nearer than the
         nearest inlier, 0 where it is not or there is none.
@@ -105,8 +127,8 @@ class Prototype:
     def _evidence(squared: list[Tensor]) -> Tensor:
         # Smooth at zero, where rounding decides about the distance itself.
         logs = 0.5 * (torch.stack(squared, dim=-1) + FLOOR**2).log()
-        margin = (logs[..., 1:2] - logs[..., 3:]).clamp_min(0.0)
-        return torch.cat([logs[..., :3], margin], dim=-1)
+        margin = (logs[..., 1:2] - logs[..., 4:]).clamp_min(0.0)
+        return torch.cat([logs[..., :4], margin], dim=-1)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         """Return the log-odds of an inlier, (T, R)."""
@@ -137,6 +159,7 @@ class Prototype:
             nearest(d, others, self.n_neighbors),
             # The mean without the row is farther.
             (proto * (n / (n - 1).clamp_min(1))).square(),
+            state["gauss.own"],
             nearest(d, state["outlier"]),
         ]
         evidence = self._evidence(found)
@@ -145,13 +168,14 @@ class Prototype:
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the separation by the distances of one network's embedding."""
-        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
+        y = batch.support_y
+        state = self.embedded(params, batch.support, y, y != 0)
         if self.crossed:
             everyone = to_all(self.embed(params, state, inliers(batch)))
             away = sq_distances(everyone, state["prototype"]).amin(dim=2)
             slope = params["head.slope"][0, 1].exp() / self.encoder.width**0.5
             return crossed_separation(params["head.bias"][0, 0] - slope * away)
-        _, near, proto, _ = self.distances(params, state, batch.query)
+        near, proto, _ = self.embedded_distances(params, state, batch.query)
         slope, bias = params["head.slope"][0].exp(), params["head.bias"][0]
         n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(near.dtype)
         away = slope[0] * root(near) + slope[1] * root(proto)

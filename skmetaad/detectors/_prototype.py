@@ -8,7 +8,8 @@ import torch
 
 from skmetaad._compat import Interval
 from skmetaad.core.blend import fit_blend
-from skmetaad.core.prototype import Prototype
+from skmetaad.core.gaussian import fleet_whitening
+from skmetaad.core.prototype import Prototype, row_unit
 from skmetaad.core.state import to_tensor, to_tensors
 from skmetaad.detectors._encoded import EncoderDetector
 
@@ -26,18 +27,21 @@ class MetaPrototypeDetector(EncoderDetector):
     .. math:: s(x) = b_K - \sum_c w_{c,K} \log \sqrt{d_c(x)^2 + \epsilon^2}
 
     with the distances :math:`d_c` to the nearest prototype, to the nearest embedded
-    support row (k-NN on the embedding, k = 1) and to the nearest support row itself
-    (k-NN on the data). Scores are log-odds of an inlier, comparable between tasks.
+    support row (k-NN on the embedding, k = 1), to the nearest support row itself (k-NN
+    on the data), and to the support's mean m under the task's own covariance,
+    :math:`(W + \sum_i (x_i - m)(x_i - m)^T) / (1 + K)`. There W, the covariance within
+    the fleet's tasks, counts for one row. Scores are log-odds of an inlier, comparable
+    between tasks.
 
     The weights :math:`w` are learned on episodes of tasks the networks did not see:
     `n_networks` networks each train without one share of the tasks, and each is judged
     on its own share. The blend is kept only where it ranks these held-out tasks at
     least as well as each distance by itself, k-NN on the embedding and on the data
-    among them; otherwise the best one is used alone. So the detector does not fall
-    below k-NN on its own embedding by more than the held-out tasks err. With
-    `early_stopping=True` the tasks it holds out take that part. With a single task, or
-    `n_networks=1` without early stopping, nothing is held out and the weights stay
-    equal.
+    among them; otherwise the best one is used alone. There W is without these tasks. So
+    the detector does not fall below k-NN on its own embedding by more than the held-out
+    tasks err. With `early_stopping=True` the tasks it holds out take that part. With a
+    single task, or `n_networks=1` without early stopping, nothing is held out and the
+    weights stay equal.
 
     A labelled outlier in the support lowers the score of rows nearer to it than to any
     inlier, by a learned weight times the difference of the two log distances: each one
@@ -128,10 +132,10 @@ class MetaPrototypeDetector(EncoderDetector):
     Attributes
     ----------
     meta_ : dict of str to ndarray
-        The embedding, the score's head, and the fleet's scaling.
+        The embedding, the score's head, and the fleet's scaling and whitening.
     state_ : dict of str to ndarray
-        Each task's scaling, prototypes and embedded support, with a leading axis of
-        tasks.
+        Each task's scaling, prototypes, embedded support and covariance, with a leading
+        axis of tasks.
     reference_ : dict of str to ndarray or None
         What judges rows that come without a task.
     task_ids_ : tuple
@@ -308,7 +312,7 @@ class MetaPrototypeDetector(EncoderDetector):
         learn = all(map(len, unseen))
         evidence, labels, shots = [], [], []
         for i, tasks in enumerate(unseen):
-            net = core.network(params, i)
+            net = core.network(params, i) | self._whitening(params, draw, tasks)
             for n_support, n_outliers in product(BLEND_SHOTS, (0, 3)):
                 sampler = draw.other_sampler(
                     n_support=n_support, n_query=64, n_support_outliers=n_outliers
@@ -320,6 +324,17 @@ class MetaPrototypeDetector(EncoderDetector):
                 evidence.append(core.evidence(net, state, batch.query).double())
                 labels.append(batch.query_y)
                 shots.append(state["inlier"].sum(dim=1).double())
-        return fit_blend(
+        blend = fit_blend(
             torch.cat(evidence), torch.cat(labels), torch.cat(shots), learn
         )
+        return blend | self._whitening(params, draw, [])
+
+    def _whitening(self, params, draw, without):
+        """Return what whitens rows, learned from all tasks but some."""
+        kept = ~np.isin(draw.code, without)
+        if draw.y is not None:
+            kept &= draw.y != -1
+        rows = draw.rows[torch.from_numpy(kept)] * row_unit(params)
+        _, code = np.unique(draw.code[kept], return_inverse=True)
+        whitening = fleet_whitening(rows, torch.from_numpy(code))
+        return {"gauss.whitening": whitening.float()}
