@@ -36,8 +36,8 @@ def test_several_neighbours_withstand_copies_of_one_outlier():
     support = np.concatenate([X[:20], odd[:2]])
     gaps = []
     for det in (
-        MetaPrototypeDetector(n_iter=5, random_state=0),
-        MetaPrototypeDetector(n_neighbors=5, n_iter=5, random_state=0),
+        MetaPrototypeDetector(n_iter=100, random_state=0),
+        MetaPrototypeDetector(n_neighbors=5, n_iter=100, random_state=0),
     ):
         det.fit(FLEET[:10].arrays()[0][:, :4], task=FLEET[:10].arrays()[2])
         adapted = det.adapt(support)
