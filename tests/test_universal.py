@@ -53,6 +53,19 @@ def test_one_line_on_a_table():
     assert 0.03 < false_alarms < 0.25
 
 
+def test_beside_a_single_row_rows_are_ranked_by_their_distance():
+    rng = np.random.default_rng(0)
+    row, X = 100.0 * rng.normal(size=(1, 6)), 100.0 * rng.normal(size=(40, 6))
+    order = np.linalg.norm(X - row, axis=1).argsort()
+    det = UniversalDetector().fit(X)
+    found = det.adapt(row).score_samples(X)[order]
+    assert (np.diff(found) < 0).all()
+    # Of two rows equally far, the one nearer to a labelled outlier is more abnormal.
+    marked, pair = np.concatenate([row, row + 90.0]), [row[0] + 50, row[0] - 50]
+    scores = det.adapt(marked, np.array([1, -1])).score_samples(pair)
+    assert scores[0] < scores[1]
+
+
 def test_contaminated_rows_are_judged_without_themselves():
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(100, 5)) + 3 * rng.integers(2, size=(100, 1))

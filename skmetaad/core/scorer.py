@@ -21,6 +21,8 @@ LABELS = slice(32, 35)
 N_EVIDENCE = 35 + 3 * by_column.N_VALUE
 UNLABELLED = [i for i in range(N_EVIDENCE) if i not in GROUPS["labels"]]
 N_CONTEXT = 8
+# What the context says first where the support has one row.
+LONE = -1.0
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,15 @@ def init(
 
 
 def anomaly(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
-    """Return how abnormal rows are (T, R): mean evidence plus what the network adds."""
-    return backbone(weights, seen) + correction(weights, seen)
+    """Return how abnormal rows are (T, R): mean evidence plus what the network adds.
+
+    Beside a single row no evidence has a distribution to be set against: the distance
+    is all there is, less that to labelled outliers.
+    """
+    lone = seen.context[:, None, 0] == LONE
+    distance = seen.rows[..., 0] + seen.rows[..., LABELS.start]
+    judged = backbone(weights, seen) + correction(weights, seen)
+    return torch.where(lone, distance, judged)
 
 
 def backbone(weights: dict[str, Tensor], seen: Inputs) -> Tensor:

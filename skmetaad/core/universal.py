@@ -137,6 +137,10 @@ def moments(X: Tensor, present: Tensor) -> State:
     cap = torch.where(cap > 0, cap, torch.inf)
     spread = (away.minimum(cap[:, None]).square().sum(1) / n.clamp_min(1)).sqrt()
     guess = 1e-3 * center.abs() + 1e-12
+    # A single row tells no spread: its columns are taken to share their unit.
+    unit = (center.square().sum(1) / (n > 0).sum(1).clamp_min(1)).sqrt()
+    unit = torch.where(unit > 0, unit, 1.0)[:, None]
+    guess = torch.where(present.sum(1, keepdim=True) == 1, unit, guess)
     return {"center": center, "scale": torch.where(spread > 0, spread, guess)}
 
 
