@@ -191,7 +191,7 @@ def parameters(option, cls):
     if "n_networks" in names:
         found["n_networks"] = 1
     if "inner_steps" in names:
-        found |= {"negatives": "other_tasks", "meta_batch_size": 16}
+        found |= {"algorithm": "anil", "inner_steps": 5}
     for pair in option.set:
         name, _, value = pair.partition("=")
         try:

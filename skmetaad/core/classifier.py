@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from skmetaad.core.encoders import Encoder
-from skmetaad.core.losses import separation, share
+from skmetaad.core.losses import crossed_separation, separation, share
 from skmetaad.core.maml import MAML, NETWORK
+from skmetaad.core.metric import inliers
 from skmetaad.core.nets import Params, affine
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
@@ -24,6 +25,7 @@ class MAMLClassifier(MAML):
     encoder: Encoder
     standardize: bool = True
     strength: float = 10.0
+    crossed: bool = False
 
     @property
     def last_layer(self) -> tuple[str, ...]:
@@ -90,5 +92,14 @@ class MAMLClassifier(MAML):
         return self.logit(net, self.embed(net, z))
 
     def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
-        """Return the separation of the query's inliers from its outliers."""
-        return separation(self.score(params, state, batch.query), batch.query_y)
+        """Return the separation of the query's inliers from its outliers.
+
+        If `crossed`, from the inliers of all other tasks, which share the embedding.
+        """
+        if not self.crossed:
+            return separation(self.score(params, state, batch.query), batch.query_y)
+        z = as_seen(params, state, inliers(batch), self.standardize)
+        embedded = self.embed(params | state, z).flatten(0, 1)
+        last = {name: state[name] for name in self.last_layer}
+        everyone = embedded.expand(len(z), *embedded.shape)
+        return crossed_separation(self.logit(last, everyone))

@@ -87,24 +87,18 @@ class Conv4:
         return params
 
     def apply(self, params: Params, x: Tensor) -> Tensor:
-        # In single precision: convolutions in double take several times as long.
-        single = {name: value.float() for name, value in params.items()}
-        z = x.reshape(-1, *self.image_shape).float()
+        n_nets = len(params["bias0"])
         nets = [
-            torch.cat([self._one(one, part) for part in z.split(AT_ONCE)])
-            for one in (
-                {name: value[i] for name, value in single.items()}
-                for i in range(len(params["bias0"]))
-            )
+            self._one({name: value[i] for name, value in params.items()}, x)
+            for i in range(n_nets)
         ]
-        return torch.stack(nets).reshape(len(nets), *x.shape[:2], -1).to(x.dtype)
+        return torch.stack(nets)
 
     def per_task(self, params: Params, x: Tensor) -> Tensor:
         """Convolve all tasks at once, each a group of channels of its own."""
         n_tasks, n_rows = x.shape[:2]
         if all(value.dim() in (1, 4) for value in params.values()):  # shared by tasks
-            pictures = x.reshape(-1, *self.image_shape)
-            return self._one(params, pictures).reshape(n_tasks, n_rows, -1)
+            return self._one(params, x)
         act, n_groups = ACTIVATIONS[self.activation], self._n_groups()
         z = x.reshape(n_tasks, n_rows, *self.image_shape).transpose(0, 1).flatten(1, 2)
         for i in range(self._n_blocks()):
@@ -119,9 +113,18 @@ class Conv4:
     def _n_groups(self) -> int:
         return self.n_groups if self.n_channels % self.n_groups == 0 else 1
 
-    def _one(self, params: Params, z: Tensor) -> Tensor:
+    def _one(self, params: Params, x: Tensor) -> Tensor:
+        # In single precision: convolutions in double take several times as long.
+        params = {name: value.float() for name, value in params.items()}
+        parts = x.reshape(-1, *self.image_shape).float().split(AT_ONCE)
+        z = torch.cat([self._convolved(params, part) for part in parts])
+        return z.reshape(*x.shape[:2], -1).to(x.dtype)
+
+    def _convolved(self, params: Params, z: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation]
         n_groups = self._n_groups()
+        # The layout that convolutions of few channels are fastest in.
+        z = z.contiguous(memory_format=torch.channels_last)
         for i in range(self._n_blocks()):
             z = F.conv2d(z, params[f"weight{i}"], padding=1, stride=2)
             z = act(F.group_norm(z, n_groups, params[f"gain{i}"], params[f"bias{i}"]))

@@ -179,7 +179,6 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         **InnerLoop._inner_constraints,
-        "negatives": [StrOptions({"auto", "labels", "other_tasks", "synthetic"})],
     }
 
     def __init__(
@@ -253,9 +252,21 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
         self.max_tasks_at_once = max_tasks_at_once
         self.adversarial_epsilon = adversarial_epsilon
 
+    def _meta_fit(self, X, y, code, rng):
+        if self.negatives == "batch":
+            for name, needed in (("algorithm", "anil"), ("max_tasks_at_once", None)):
+                if getattr(self, name) != needed:
+                    raise ValueError(
+                        f"negatives='batch' with {name}={getattr(self, name)!r}: "
+                        f"expected {name}={needed!r}, since all tasks' rows have to "
+                        "share one embedding."
+                    )
+        return super()._meta_fit(X, y, code, rng)
+
     def _core(self, n_features, n_parts=1):
         return MAMLClassifier(
             self._encoder(n_features),
             standardize=self.standardize,
+            crossed=self.negatives == "batch",
             **self._inner_options(),
         )
