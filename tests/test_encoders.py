@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from skmetaad import (
     GraphNetworkDetector,
+    MAMLClassifierDetector,
     MatchingNetworkDetector,
     MetaPrototypeDetector,
     MetaSVDDDetector,
@@ -196,6 +197,20 @@ def test_negatives_of_the_whole_meta_batch(cls, glyphs):
     assert np.mean(list(scores.values())) > 0.8
 
 
+def test_one_class_anil_on_the_whole_meta_batch(glyphs):
+    det = MAMLClassifierDetector(
+        algorithm="anil",
+        hidden_sizes=(32, 16),
+        standardize=False,
+        negatives="batch",
+        n_support=5,
+        n_iter=120,
+        random_state=0,
+    ).fit(glyphs[:50])
+    scores = few_shot_scores(det, glyphs[50:], n_support=5)
+    assert np.mean(list(scores.values())) > 0.8
+
+
 def test_crossed_separation_equals_a_loop():
     n_tasks, n_rows = 3, 2
     g = torch.Generator().manual_seed(0)
@@ -213,12 +228,15 @@ def test_crossed_separation_equals_a_loop():
     assert float(crossed_separation(score)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_a_meta_batch_scores_each_row_for_each_task():
-    core = MatchingNetworkDetector(
-        standardize=False, negatives="batch", hidden_sizes=(5,)
-    )._core(4)
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [(MatchingNetworkDetector, {}), (MAMLClassifierDetector, {"algorithm": "anil"})],
+)
+def test_a_meta_batch_scores_each_row_for_each_task(cls, options):
+    core = cls(standardize=False, negatives="batch", hidden_sizes=(5,), **options)
+    core = core._core(4)
     g = torch.Generator().manual_seed(0)
-    params = core.init(g) | {
+    params = {k: v.requires_grad_() for k, v in core.init(g).items()} | {
         "row_scale": torch.ones(4),
         "within": torch.ones(4),
         "between": torch.ones(4),
@@ -245,6 +263,17 @@ def test_negatives_of_a_batch_need_rows_that_tasks_share(params, n_tasks, messag
     det = SiameseDetector(negatives="batch", n_iter=2, **params)
     with pytest.raises(ValueError, match=message):
         det.fit(make_fleet(n_tasks=n_tasks, n_features=4))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [({}, "algorithm='anil'"), ({"max_tasks_at_once": 4}, "max_tasks_at_once=None")],
+)
+def test_negatives_of_a_batch_need_an_embedding_that_tasks_share(params, message):
+    params = {"algorithm": "anil" if params else "maml", **params}
+    det = MAMLClassifierDetector(negatives="batch", standardize=False, **params)
+    with pytest.raises(ValueError, match=message):
+        det.fit(make_fleet(n_tasks=4, n_features=4))
 
 
 # ---------------------------------------------------------------------- augmentation
