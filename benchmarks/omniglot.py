@@ -161,7 +161,6 @@ def options():
         help="parameters of the detector, as inner_steps=3 algorithm=anil",
     )
     parser.add_argument("--n-iter", type=int, default=10_000)
-    parser.add_argument("--n-channels", type=int, default=64)
     parser.add_argument("--n-tasks", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-pyod", action="store_true")
@@ -174,7 +173,7 @@ def parameters(option, cls):
     found = {
         "encoder": "conv4",
         "image_shape": (28, 28),
-        "n_channels": option.n_channels,
+        "n_channels": (32, 64, 128, 256),
         "standardize": False,
         "augment": "distort",
         "negatives": "batch",

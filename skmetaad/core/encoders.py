@@ -49,6 +49,11 @@ class Dense:
         return mlp(params, x, len(self.sizes) - 1, activation=self.activation)
 
 
+def most_blocks(image_shape: tuple[int, int, int]) -> int:
+    """Return how often pictures can be halved."""
+    return max(1, min(image_shape[1:]).bit_length() - 1)
+
+
 @dataclass(frozen=True)
 class Conv4:
     """Four blocks of 3x3 convolution with stride 2, normalisation and activation.
@@ -60,30 +65,34 @@ class Conv4:
     """
 
     image_shape: tuple[int, int, int]
-    n_channels: int = 48
+    n_channels: int | tuple[int, ...] = 48
     activation: str = "relu"
     n_groups: int = 4
 
     @property
     def width(self) -> int:
         _, height, width = self.image_shape
-        for _ in range(self._n_blocks()):
+        for _ in self.channels:
             height, width = (height + 1) // 2, (width + 1) // 2
-        return self.n_channels * height * width
+        return self.channels[-1] * height * width
 
-    def _n_blocks(self) -> int:
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The channels of each block."""
+        if isinstance(self.n_channels, tuple):
+            return self.n_channels
         # Pictures smaller than 16 x 16 cannot be halved four times.
-        return min(4, max(1, min(self.image_shape[1:]).bit_length() - 1))
+        return (self.n_channels,) * min(4, most_blocks(self.image_shape))
 
     def init(self, generator: torch.Generator) -> Params:
         params, n_in = {}, self.image_shape[0]
-        for i in range(self._n_blocks()):
-            shape = (self.n_channels, n_in, 3, 3)
+        for i, n_out in enumerate(self.channels):
             scale = (2.0 / (9 * n_in)) ** 0.5
-            params[f"weight{i}"] = torch.randn(shape, generator=generator) * scale
-            params[f"bias{i}"] = torch.zeros(self.n_channels)
-            params[f"gain{i}"] = torch.ones(self.n_channels)
-            n_in = self.n_channels
+            weight = torch.randn((n_out, n_in, 3, 3), generator=generator)
+            params[f"weight{i}"] = weight * scale
+            params[f"bias{i}"] = torch.zeros(n_out)
+            params[f"gain{i}"] = torch.ones(n_out)
+            n_in = n_out
         return params
 
     def apply(self, params: Params, x: Tensor) -> Tensor:
@@ -99,19 +108,20 @@ class Conv4:
         n_tasks, n_rows = x.shape[:2]
         if all(value.dim() in (1, 4) for value in params.values()):  # shared by tasks
             return self._one(params, x)
-        act, n_groups = ACTIVATIONS[self.activation], self._n_groups()
+        act = ACTIVATIONS[self.activation]
         z = x.reshape(n_tasks, n_rows, *self.image_shape).transpose(0, 1).flatten(1, 2)
-        for i in range(self._n_blocks()):
+        for i, n_channels in enumerate(self.channels):
             weight, gain, bias = (
                 each_task(params[f"{name}{i}"], n_tasks, n_axes).flatten(0, 1)
                 for name, n_axes in (("weight", 4), ("gain", 1), ("bias", 1))
             )
             z = F.conv2d(z, weight, padding=1, stride=2, groups=n_tasks)
-            z = act(F.group_norm(z, n_tasks * n_groups, gain, bias))
+            n_groups = n_tasks * self._n_groups(n_channels)
+            z = act(F.group_norm(z, n_groups, gain, bias))
         return z.reshape(n_rows, n_tasks, -1).transpose(0, 1)
 
-    def _n_groups(self) -> int:
-        return self.n_groups if self.n_channels % self.n_groups == 0 else 1
+    def _n_groups(self, n_channels: int) -> int:
+        return self.n_groups if n_channels % self.n_groups == 0 else 1
 
     def _one(self, params: Params, x: Tensor) -> Tensor:
         # In single precision: convolutions in double take several times as long.
@@ -122,11 +132,11 @@ class Conv4:
 
     def _convolved(self, params: Params, z: Tensor) -> Tensor:
         act = ACTIVATIONS[self.activation]
-        n_groups = self._n_groups()
         # The layout that convolutions of few channels are fastest in.
         z = z.contiguous(memory_format=torch.channels_last)
-        for i in range(self._n_blocks()):
+        for i, n_channels in enumerate(self.channels):
             z = F.conv2d(z, params[f"weight{i}"], padding=1, stride=2)
+            n_groups = self._n_groups(n_channels)
             z = act(F.group_norm(z, n_groups, params[f"gain{i}"], params[f"bias{i}"]))
         return z.flatten(1)
 

@@ -4,7 +4,7 @@ from numbers import Integral
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.augment import add_noise, distort, in_units, rotate
-from skmetaad.core.encoders import Conv4, Dense, Module
+from skmetaad.core.encoders import Conv4, Dense, Module, most_blocks
 from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._torch import TorchMetaDetector
 
@@ -18,7 +18,7 @@ class EncoderDetector(TorchMetaDetector):
         "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
         "encoder": [StrOptions({"dense", "conv4"}), callable],
         "image_shape": [tuple, list, None],
-        "n_channels": [Interval(Integral, 1, None, closed="left")],
+        "n_channels": [Interval(Integral, 1, None, closed="left"), tuple],
         "standardize": ["boolean"],
         "negatives": [
             StrOptions({"auto", "labels", "other_tasks", "synthetic", "batch"})
@@ -108,8 +108,22 @@ class EncoderDetector(TorchMetaDetector):
             return Dense(sizes, self.activation)
         if self.encoder == "conv4":
             shape = self._checked_image_shape(n_features)
-            return Conv4(shape, self.n_channels, self.activation)
+            return Conv4(shape, self._checked_channels(shape), self.activation)
         return Module(self.encoder, n_features)
+
+    def _checked_channels(self, image_shape):
+        channels = self.n_channels
+        if isinstance(channels, Integral):
+            return channels
+        most = most_blocks(image_shape)
+        usable = all(isinstance(n, Integral) and n > 0 for n in channels)
+        if not usable or not 1 <= len(channels) <= most:
+            raise ValueError(
+                f"n_channels={channels!r}: expected an int, or a tuple of 1 to {most} "
+                f"positive ints, one per block, for pictures of {image_shape[1]} x "
+                f"{image_shape[2]}."
+            )
+        return tuple(channels)
 
     def _augmented(self, batch, generator, center, scale):
         if self.augment == "noise":

@@ -40,8 +40,8 @@ class GraphNetworkDetector(EncoderDetector):
     image_shape : tuple of int or None, default=None
         Height and width, or channels, height and width, of the pictures whose pixels
         are the features, for "conv4". None: one channel, square.
-    n_channels : int, default=48
-        Channels of "conv4".
+    n_channels : int or tuple of int, default=48
+        Channels of "conv4". A tuple gives those of each block, and so their number.
     standardize : bool, default=True
         Whether the encoder sees rows scaled by their task's mean and standard
         deviation, both shrunk to the fleet's, rather than in one unit for all features.

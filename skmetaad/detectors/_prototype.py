@@ -61,8 +61,8 @@ class MetaPrototypeDetector(EncoderDetector):
     image_shape : tuple of int or None, default=None
         Height and width, or channels, height and width, of the pictures whose pixels
         are the features, for "conv4". None: one channel, square.
-    n_channels : int, default=48
-        Channels of "conv4".
+    n_channels : int or tuple of int, default=48
+        Channels of "conv4". A tuple gives those of each block, and so their number.
     n_prototypes : int, default=1
         Prototypes per task: cluster means of the embedded support inliers. More than
         one suits tasks whose normal rows come in several modes.
