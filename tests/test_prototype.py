@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from skmetaad import MetaPrototypeDetector
 from skmetaad.core.blend import PARTS, fit_blend, weights
+from skmetaad.core.cohort import NEAREST
 from skmetaad.core.encoders import Dense
 from skmetaad.core.gaussian import NU
 from skmetaad.core.prototype import FLOOR, Prototype, k_means, row_unit
@@ -32,6 +33,7 @@ def made(**options):
         "blend.bias": draw(2),
         "blend.center": draw(5),
         "blend.scale": 0.5 + draw(5),
+        "blend.levels": draw(0),
         "gauss.whitening": draw(WIDTH, WIDTH) - 0.5,
     }
     return core, {k: v.double() for k, v in params.items()} | fixed
@@ -84,7 +86,16 @@ def by_hand(core, params, support, y, query):
     shots = np.log(n) / 4 - 0.5
     weight = np.log1p(np.exp(p["blend.weight"] + p["blend.shots"] * shots))
     evidence = (np.array([*logs, margin]) - p["blend.center"]) / p["blend.scale"]
-    return p["blend.bias"][0] + p["blend.bias"][1] * shots - weight @ evidence
+    score = p["blend.bias"][0] + p["blend.bias"][1] * shots - weight @ evidence
+    if "cohort.prototypes" not in p:
+        return score
+
+    def level(point):
+        away = sorted(distance(point, known) ** 2 for known in p["cohort.prototypes"])
+        return log(np.sqrt(np.mean(away[:NEAREST])))
+
+    levels = np.array([level(embed(query)), level(prototype)])
+    return score + p["blend.levels"] @ levels
 
 
 def tasks_of(n_tasks=3, n_support=5, n_query=4):
@@ -108,6 +119,48 @@ def test_scores_equal_a_hand_computation(standardize, labels):
     np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("n_known", [3, 9])
+def test_scores_beside_a_cohort_equal_a_hand_computation(n_known):
+    core, params = made()
+    g = torch.Generator().manual_seed(3)
+    params["blend.levels"] = torch.tensor([0.7, 0.4], dtype=torch.float64)
+    params["cohort.prototypes"] = torch.randn(n_known, 6, generator=g).double()
+    support, query = tasks_of()
+    y = torch.ones(3, 5, dtype=torch.int8)
+    state = core.adapt(params, torch.tensor(support), y, y != 0)
+    scores = core.score(params, state, torch.tensor(query))
+    expected = [
+        [by_hand(core, params, support[t], [1] * 5, row) for row in query[t]]
+        for t in range(3)
+    ]
+    np.testing.assert_allclose(scores, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_levels_count_as_a_logistic_regression_says():
+    rng = np.random.default_rng(0)
+    evidence = rng.normal(size=(40, 12, 7))
+    evidence[..., 4] = 0.0
+    log_odds = 3 * evidence[..., 5] - evidence[..., :4].sum(axis=2)
+    y = np.where(rng.random((40, 12)) < 1 / (1 + np.exp(-log_odds)), 1, -1)
+    tensors = torch.tensor(evidence), torch.tensor(y), torch.full((40,), 5.0).double()
+    params = fit_blend(*tensors, learn=True)
+    assert params["blend.levels"][0] == pytest.approx(3.0, rel=0.3)
+    assert params["blend.levels"][1] == pytest.approx(0.0, abs=0.3)
+
+
+def test_a_fleet_told_apart_without_error_still_gets_finite_odds():
+    evidence = torch.rand(30, 8, 5, generator=torch.Generator().manual_seed(0))
+    evidence = evidence.double()
+    y = torch.ones(30, 8)
+    y[:, 4:] = -1
+    evidence[:, 4:, :4] += 3.0
+    params = fit_blend(evidence, y, torch.full((30,), 5.0).double(), learn=True)
+    weight, bias = weights(params, torch.tensor([5.0]).double())
+    z = (evidence[0] - params["blend.center"]) / params["blend.scale"]
+    score = bias - z @ weight[0]
+    assert (score[:4] > 2).all() and (score[4:] < -2).all() and score.abs().max() < 50
+
+
 def test_absent_rows_change_nothing():
     core, params = made()
     support, query = map(torch.tensor, tasks_of())
@@ -129,7 +182,8 @@ def test_several_neighbours_are_averaged_and_outvote_one_odd_row():
         torch.tensor([[1, 1, 1, 1, -1]] * 3),
         torch.tensor([[True] * 5, [True, True, False, False, True], [True] * 5]),
     )
-    rows, near, _, _, odd = core.distances(params, state, query)
+    embedded = core.embed(params, state, query)
+    rows, near, _, _, odd = core.distances(params, state, query, embedded)
     embedded = core.embed(params, state, query)
     for t, kept in ((0, 4), (1, 2)):
         for found, a, b in (

@@ -15,6 +15,7 @@ PARTS = (
     "covariance",
     "labelled outlier",
 )
+N_PARTS = len(PARTS)
 START = -1.5
 
 
@@ -29,13 +30,16 @@ def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
 def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Params:
     """Learn the weights of the parts from episodes of tasks the networks did not see.
 
-    evidence (B, Q, C), y (B, Q) in {-1, +1}, n_support (B,). The weights minimise the
+    evidence (B, Q, C), y (B, Q) in {-1, +1}, n_support (B,). What follows the parts in
+    the evidence are levels that scores are set against. The weights minimise the
     logistic ranking loss of outliers against inliers of their episode, with a pull
     towards equal weights. The blend is kept only where it ranks these episodes at least
     as well as each part by itself; else the best part is used alone. Without `learn`
-    the weights stay equal. At last slope and bias are set so that scores are log-odds.
+    the weights stay equal. At last slope, bias and what levels count are set so that
+    scores are log-odds.
     """
     inlier = y == 1
+    evidence, levels = evidence[..., :N_PARTS], evidence[..., N_PARTS:]
     own = evidence[inlier]
     center, scale = own.mean(dim=0), own.std(dim=0).clamp_min(1e-3)
     # The margin to labelled outliers is zero for most rows: it keeps its own unit.
@@ -59,8 +63,9 @@ def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Pa
         now = _rank(_total(alone, z, n_support), y)
         if now > best:
             best, params = now, alone
-    slope, bias = _calibrated(_total(params, z, n_support), y, n_support)
-    params["blend.bias"] = bias
+    slope, params["blend.bias"], params["blend.levels"] = _calibrated(
+        _total(params, z, n_support), levels, y, n_support
+    )
     return params | {"blend.center": center, "blend.scale": scale / slope}
 
 
@@ -109,19 +114,45 @@ def _rank(total: Tensor, y: Tensor) -> float:
     return float((won * pair).sum() / pair.sum())
 
 
-def _calibrated(total: Tensor, y: Tensor, n_support: Tensor) -> tuple[Tensor, Tensor]:
-    """Return slope and bias (at no and per unit of shots) of a logistic regression."""
+def _calibrated(
+    total: Tensor, levels: Tensor, y: Tensor, n_support: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return slope, bias (at no and per unit of shots), and weights of the levels.
+
+    They are those of a logistic regression of the labels on the score without levels,
+    the shots, and the levels (B, Q, L).
+    """
     k = (n_support.log() / 4 - 0.5).unsqueeze(1).expand_as(total)
-    x = torch.stack([torch.ones_like(total), k, -total], dim=-1).reshape(-1, 3)
-    target = (y.reshape(-1) == 1).to(x.dtype)
-    beta = torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype)
-    ridge = 1e-3 * len(x) * torch.eye(3, dtype=x.dtype)
+    x = torch.stack([torch.ones_like(total), k, -total], dim=-1)
+    x = torch.cat([x, levels.to(x.dtype)], dim=-1).flatten(0, 1)
+    start = torch.zeros(x.shape[1], dtype=x.dtype)
+    start[2] = 1.0
+    beta = _logistic(x, (y.flatten() == 1).to(x.dtype), start)
+    # Higher evidence must stay more abnormal, whatever the episodes say.
+    return beta[2].clamp_min(0.05), beta[:2], beta[3:].clamp_min(0.0)
+
+
+def _logistic(x: Tensor, target: Tensor, start: Tensor, pull: float = 1e-3) -> Tensor:
+    """Return the logistic regression of target (n,) on x (n, p), pulled to start.
+
+    By Newton's method, whose steps are halved until the loss falls.
+    """
+
+    def loss_of(beta: Tensor) -> Tensor:
+        z = x @ beta
+        loss = (softplus(z) - target * z).mean()
+        return loss + 0.5 * pull * (beta - start).square().sum()
+
+    eye = torch.eye(len(start), dtype=x.dtype)
+    beta, loss = start, loss_of(start)
     for _ in range(25):
         p = torch.sigmoid(x @ beta)
-        pull = ridge @ (beta - torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype))
-        gradient = x.t() @ (p - target) + pull
-        hessian = x.t() @ (x * (p * (1 - p)).unsqueeze(1)) + ridge
-        beta = beta - torch.linalg.solve(hessian, gradient)
-    # Higher evidence must stay more abnormal, whatever the episodes say.
-    slope = beta[2].clamp_min(0.05)
-    return slope, beta[:2]
+        gradient = x.t() @ (p - target) / len(x) + pull * (beta - start)
+        hessian = x.t() @ (x * (p * (1 - p)).unsqueeze(1)) / len(x) + pull * eye
+        step = torch.linalg.solve(hessian, gradient)
+        while (now := loss_of(beta - step)) > loss and step.abs().max() > 1e-9:
+            step = step / 2
+        if loss - now < 1e-12:
+            break
+        beta, loss = beta - step, now
+    return beta

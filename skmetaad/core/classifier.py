@@ -99,7 +99,6 @@ class MAMLClassifier(MAML):
         if not self.crossed:
             return separation(self.score(params, state, batch.query), batch.query_y)
         z = as_seen(params, state, inliers(batch), self.standardize)
-        embedded = self.embed(params | state, z).flatten(0, 1)
-        last = {name: state[name] for name in self.last_layer}
-        everyone = embedded.expand(len(z), *embedded.shape)
-        return crossed_separation(self.logit(last, everyone))
+        everyone = self.embed(params | state, z).flatten(0, 1)
+        weight, bias = (state[name].squeeze(-1) for name in self.last_layer)
+        return crossed_separation((everyone @ weight.t() + bias).t())

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.blend import weights
+from skmetaad.core.blend import N_PARTS, weights
+from skmetaad.core.cohort import levels
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.gaussian import fit_gaussian, gaussian_distances
 from skmetaad.core.losses import crossed_separation, separation
-from skmetaad.core.metric import FAR, inliers, to_all
+from skmetaad.core.metric import FAR, inliers
 from skmetaad.core.nets import Params, sq_distances
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
@@ -85,15 +86,17 @@ class Prototype:
             "prototype": k_means(embedded, weight, self.n_prototypes),
         }
 
-    def distances(self, params: Params, state: Params, query: Tensor) -> list[Tensor]:
-        """Return five squared distances (T, R).
+    def distances(
+        self, params: Params, state: Params, query: Tensor, embedded: Tensor
+    ) -> list[Tensor]:
+        """Return five squared distances (T, R) of rows and what they are embedded to.
 
         To the nearest support rows, to the nearest ones in the embedding, to the
         nearest prototype, to the support's mean under its covariance, and to the
         nearest embedded outlier (huge where there is none).
         """
         x = query * row_unit(params)
-        near, proto, odd = self.embedded_distances(params, state, query)
+        near, proto, odd = self.embedded_distances(state, embedded)
         whitening, n = params["gauss.whitening"], state["inlier"].sum(dim=1)
         return [
             nearest(sq_distances(x, state["rows"]), state["inlier"], self.n_neighbors),
@@ -104,10 +107,9 @@ class Prototype:
         ]
 
     def embedded_distances(
-        self, params: Params, state: Params, query: Tensor
+        self, state: Params, embedded: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return those of the distances that the networks learn from."""
-        embedded = self.embed(params, state, query)
         d = sq_distances(embedded, state["support"])
         return (
             nearest(d, state["inlier"], self.n_neighbors),
@@ -115,20 +117,36 @@ class Prototype:
             nearest(d, state["outlier"]),
         )
 
+    @staticmethod
+    def to_each(embedded: Tensor, prototype: Tensor) -> Tensor:
+        """Return squared distances (T, n) of rows (n, e) to the tasks' prototypes."""
+        # All in one product: rows of their own for each task would fill the memory.
+        flat = prototype.flatten(0, 1).unsqueeze(0)
+        d = sq_distances(embedded.unsqueeze(0), flat).squeeze(0)
+        return d.reshape(len(d), *prototype.shape[:2]).amin(dim=2).t()
+
     def evidence(self, params: Params, state: Params, query: Tensor) -> Tensor:
         """Return the logarithms of the distances, (T, R, 5), higher = more abnormal.
 
         The last part is by how much the nearest labelled outlier is nearer than the
-        nearest inlier, 0 where it is not or there is none.
+        nearest inlier, 0 where it is not or there is none. With a cohort, the levels of
+        rows and tasks among it follow, higher = more normal.
         """
-        return self._evidence(self.distances(params, state, query))
+        embedded = self.embed(params, state, query)
+        found = self.distances(params, state, query, embedded)
+        return self._evidence(params, state, embedded, found)
 
     @staticmethod
-    def _evidence(squared: list[Tensor]) -> Tensor:
+    def _evidence(
+        params: Params, state: Params, embedded: Tensor, squared: list[Tensor]
+    ) -> Tensor:
         # Smooth at zero, where rounding decides about the distance itself.
         logs = 0.5 * (torch.stack(squared, dim=-1) + FLOOR**2).log()
         margin = (logs[..., 1:2] - logs[..., 4:]).clamp_min(0.0)
-        return torch.cat([logs[..., :4], margin], dim=-1)
+        parts = [logs[..., :4], margin]
+        if "cohort.prototypes" in params:
+            parts.append(levels(params, state, embedded, FLOOR))
+        return torch.cat(parts, dim=-1)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         """Return the log-odds of an inlier, (T, R)."""
@@ -139,7 +157,8 @@ class Prototype:
         weight, bias = weights(params, n.to(evidence.dtype))
         weight = (weight / params["blend.scale"]).unsqueeze(-1)
         offset = bias.unsqueeze(1) + (params["blend.center"] @ weight)
-        return offset - (evidence @ weight).squeeze(-1)
+        score = offset - (evidence[..., :N_PARTS] @ weight).squeeze(-1)
+        return score + evidence[..., N_PARTS:] @ params["blend.levels"]
 
     def held_out(self, params: Params, state: Params) -> Tensor:
         """Score each support inlier against the others, (T, K); NaN where none are.
@@ -162,7 +181,7 @@ class Prototype:
             state["gauss.own"],
             nearest(d, state["outlier"]),
         ]
-        evidence = self._evidence(found)
+        evidence = self._evidence(params, state, embedded, found)
         score = self._log_odds(params, evidence, (n.squeeze(1) - 1).clamp_min(1))
         return score.masked_fill(~inlier | (n < 2), float("nan"))
 
@@ -171,11 +190,12 @@ class Prototype:
         y = batch.support_y
         state = self.embedded(params, batch.support, y, y != 0)
         if self.crossed:
-            everyone = to_all(self.embed(params, state, inliers(batch)))
-            away = sq_distances(everyone, state["prototype"]).amin(dim=2)
+            everyone = self.embed(params, state, inliers(batch)).flatten(0, 1)
+            away = self.to_each(everyone, state["prototype"])
             slope = params["head.slope"][0, 1].exp() / self.encoder.width**0.5
             return crossed_separation(params["head.bias"][0, 0] - slope * away)
-        near, proto, _ = self.embedded_distances(params, state, batch.query)
+        embedded = self.embed(params, state, batch.query)
+        near, proto, _ = self.embedded_distances(state, embedded)
         slope, bias = params["head.slope"][0].exp(), params["head.bias"][0]
         n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(near.dtype)
         away = slope[0] * root(near) + slope[1] * root(proto)

@@ -15,6 +15,8 @@ from skmetaad.detectors._encoded import EncoderDetector
 
 # Support sizes of the episodes on which the parts of the score are weighed.
 BLEND_SHOTS = (1, 2, 5, 10, 20, 50)
+# Rows that the prototypes of the cohort are made of.
+COHORT_SHOTS = 10
 
 
 class MetaPrototypeDetector(EncoderDetector):
@@ -164,6 +166,9 @@ class MetaPrototypeDetector(EncoderDetector):
     .. [1] Snell, Swersky, Zemel (2017). Prototypical Networks for Few-shot Learning.
        NeurIPS. :arxiv:`1703.05175`
     .. [2] Kruspe (2019). One-Way Prototypical Networks. :arxiv:`1906.00820`
+    .. [3] Matejka, Novotny, Plchot, Burget, Sanchez, Cernocky (2017). Analysis of Score
+       Normalization in Multilingual Speaker Recognition. Interspeech.
+       :doi:`10.21437/Interspeech.2017-803`
 
     Examples
     --------
@@ -182,6 +187,7 @@ class MetaPrototypeDetector(EncoderDetector):
         "n_prototypes": [Interval(Integral, 1, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "n_networks": [Interval(Integral, 1, None, closed="left")],
+        "n_cohort": [Interval(Integral, 0, None, closed="left")],
     }
 
     def __init__(
@@ -195,6 +201,7 @@ class MetaPrototypeDetector(EncoderDetector):
         n_prototypes=1,
         n_neighbors=1,
         n_networks=3,
+        n_cohort=0,
         standardize=True,
         augment=None,
         n_support=(1, 50),
@@ -242,6 +249,7 @@ class MetaPrototypeDetector(EncoderDetector):
         self.n_prototypes = n_prototypes
         self.n_neighbors = n_neighbors
         self.n_networks = n_networks
+        self.n_cohort = n_cohort
 
     def embed(self, X, *, task=None):
         """Return the embedding of rows, as seen by their task.
@@ -277,7 +285,9 @@ class MetaPrototypeDetector(EncoderDetector):
             ).numpy()
 
     def _held_out(self, X, y, mask, state):
-        blend = {k: v for k, v in self.meta_.items() if k.startswith("blend.")}
+        blend = {
+            k: v for k, v in self.meta_.items() if k.startswith(("blend.", "cohort."))
+        }
         needed = {k: v for k, v in state.items() if k not in ("mean", "scale")}
         with torch.no_grad():
             scores = self._core(X.shape[-1]).held_out(
@@ -313,6 +323,7 @@ class MetaPrototypeDetector(EncoderDetector):
         evidence, labels, shots = [], [], []
         for i, tasks in enumerate(unseen):
             net = core.network(params, i) | self._whitening(params, draw, tasks)
+            net |= self._cohort(core, net, draw, tasks)
             for n_support, n_outliers in product(BLEND_SHOTS, (0, 3)):
                 sampler = draw.other_sampler(
                     n_support=n_support, n_query=64, n_support_outliers=n_outliers
@@ -327,7 +338,21 @@ class MetaPrototypeDetector(EncoderDetector):
         blend = fit_blend(
             torch.cat(evidence), torch.cat(labels), torch.cat(shots), learn
         )
-        return blend | self._whitening(params, draw, [])
+        whitening = self._whitening(params, draw, [])
+        return blend | whitening | self._cohort(core, params, draw, [])
+
+    def _cohort(self, core, params, draw, without):
+        """Return the prototypes of training tasks, some of these left out."""
+        tasks = np.setdiff1d(draw.sampler.usable, without)
+        if not self.n_cohort or not len(tasks):
+            return {}
+        sampler = draw.other_sampler(
+            n_support=COHORT_SHOTS, n_support_outliers=0, contamination=0.0
+        )
+        batch = draw(min(self.n_cohort, len(tasks)), tasks, sampler=sampler)
+        y = batch.support_y
+        state = core.embedded(params, batch.support, y, y != 0)
+        return {"cohort.prototypes": state["prototype"].flatten(0, 1)}
 
     def _whitening(self, params, draw, without):
         """Return what whitens rows, learned from all tasks but some."""

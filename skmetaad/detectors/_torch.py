@@ -19,7 +19,7 @@ from skmetaad.exceptions import MetaTrainingError
 
 LARGEST = 1e9
 # Parameters that adapting does not need.
-AFTER = ("input_", "blend.")
+AFTER = ("input_", "blend.", "cohort.")
 
 
 class Episoder:
