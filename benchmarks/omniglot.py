@@ -4,10 +4,13 @@ Meta-trains on 24 alphabets of Omniglot's background part, sets thresholds on th
 six, and tests on characters of its evaluation part: K drawings of a character are the
 support, ten others of it and ten of other characters the query. Outliers come from all
 other characters of the part, or only from the same alphabet ("hard"). Prints AUROC and
-class-balanced accuracy at the detector's own threshold, beside PyOD's detectors fitted
-on the pixels of the same supports.
+class-balanced accuracy at the detector's own threshold.
 
     python benchmarks/omniglot.py --data DIRECTORY
+
+PyOD's detectors, fitted on the pixels of the same supports:
+
+    python benchmarks/omniglot.py --pyod --data DIRECTORY
 
 One-class MAML, whose inner loop sees the K drawings alone:
 
@@ -39,6 +42,11 @@ PYOD = {
     "ECOD": ("ecod", "ECOD", {}),
     "OCSVM": ("ocsvm", "OCSVM", {}),
     "KDE": ("kde", "KDE", {}),
+    "COPOD": ("copod", "COPOD", {}),
+    "PCA": ("pca", "PCA", {}),
+    "HBOS": ("hbos", "HBOS", {}),
+    "INNE": ("inne", "INNE", {"random_state": 0}),
+    "GMM": ("gmm", "GMM", {"random_state": 0}),
 }
 
 
@@ -163,7 +171,7 @@ def options():
     parser.add_argument("--n-iter", type=int, default=10_000)
     parser.add_argument("--n-tasks", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-pyod", action="store_true")
+    parser.add_argument("--pyod", action="store_true", help="PyOD's detectors instead")
     return parser.parse_args()
 
 
@@ -188,7 +196,7 @@ def parameters(option, cls):
         "random_state": option.seed,
     }
     if "n_networks" in names:
-        found["n_networks"] = 1
+        found |= {"n_networks": 1, "n_cohort": 400}
     if "inner_steps" in names:
         found |= {"algorithm": "anil", "inner_steps": 5}
     for pair in option.set:
@@ -212,17 +220,23 @@ def fitted(option, tasks):
 def main():
     option = options()
     train, held_out, test = load(option.data)
-    detector = fitted(option, train.tasks())
+    detector = None if option.pyod else fitted(option, train.tasks())
     tasks = held_out.tasks()
     print(f"{option.n_tasks} test tasks per line; 95 % intervals; percent")
     print(f"{'':33}{'AUROC':>15}  {'accuracy':>15}  {'AUROC':>15}  {'accuracy':>15}")
     print(f"{'K':>3}  {'':<28}{'any character':>15}{'':19}{'same alphabet':>15}")
     for k in SHOTS:
+        support, easy = test.episodes(k, option.n_tasks, hard=False)
+        hard_support, hard = test.episodes(k, option.n_tasks, hard=True)
+        if option.pyod:
+            for name in PYOD:
+                (first,) = pyod_decisions(name, support, [easy])
+                (second,) = pyod_decisions(name, hard_support, [hard])
+                show(k, name, first, second)
+            continue
         accuracy, level, calibrated = chosen_level(
             detector, held_out, tasks, k, option.n_tasks
         )
-        support, easy = test.episodes(k, option.n_tasks, hard=False)
-        hard_support, hard = test.episodes(k, option.n_tasks, hard=True)
         show(
             k,
             f"{option.detector}",
@@ -230,10 +244,6 @@ def main():
             decisions(calibrated, hard_support, hard),
         )
         print(f"     contamination={level}, {100 * accuracy:.2f} on held-out alphabets")
-        for name in () if option.no_pyod else PYOD:
-            (first,) = pyod_decisions(name, support, [easy])
-            (second,) = pyod_decisions(name, hard_support, [hard])
-            show(k, name, first, second)
 
 
 if __name__ == "__main__":

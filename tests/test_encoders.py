@@ -265,6 +265,21 @@ def test_negatives_of_a_batch_need_rows_that_tasks_share(params, n_tasks, messag
         det.fit(make_fleet(n_tasks=n_tasks, n_features=4))
 
 
+@pytest.mark.parametrize("channels", [(8, 0), (8, 8, 8, 8), (8, "wide"), ()])
+def test_channels_that_do_not_fit_the_pictures(digits, channels):
+    det = MetaPrototypeDetector(encoder="conv4", n_channels=channels, n_iter=2)
+    with pytest.raises(ValueError, match="n_channels=.*1 to 3 positive ints"):
+        det.fit(digits)
+
+
+def test_each_block_has_channels_of_its_own(digits):
+    det = MetaPrototypeDetector(
+        encoder="conv4", n_channels=(4, 6), n_networks=2, n_iter=2, random_state=0
+    ).fit(digits)
+    assert det.meta_["net.weight1"].shape == (2, 6, 4, 3, 3)
+    assert det.embed(digits[0].X[:3], task=[digits.ids[0]] * 3).shape == (3, 48)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [({}, "algorithm='anil'"), ({"max_tasks_at_once": 4}, "max_tasks_at_once=None")],

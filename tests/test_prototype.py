@@ -299,3 +299,18 @@ def test_embeddings_have_the_documented_shape():
     X, y, task = fleet.arrays()
     embedded = det.fit(X, y, task=task).embed(X, task=task)
     assert embedded.shape == (len(X), 10)
+
+
+def test_a_cohort_of_training_tasks_is_kept_and_changes_scores():
+    fleet = make_fleet(n_tasks=12, random_state=0)
+    known, new = fleet[:10], fleet[10]
+    params = {"n_iter": 20, "early_stopping": True, "random_state": 0}
+    with_cohort = MetaPrototypeDetector(n_cohort=4, **params).fit(known)
+    assert with_cohort.meta_["cohort.prototypes"].shape == (4, 3 * 32)
+    assert (with_cohort.meta_["blend.levels"] >= 0).all()
+    every = MetaPrototypeDetector(n_cohort=50, **params).fit(known)
+    assert len(every.meta_["cohort.prototypes"]) == 10
+    adapted = with_cohort.adapt(new.X[new.y == 1][:10])
+    one = [adapted.score_samples(new.X[i : i + 1])[0] for i in range(5)]
+    np.testing.assert_allclose(one, adapted.score_samples(new.X)[:5], rtol=1e-9)
+    assert roc_auc_score(new.y, adapted.score_samples(new.X)) > 0.6
