@@ -21,15 +21,23 @@ def in_units(batch: Batch, scale: Tensor, shift: Tensor) -> Batch:
 
 
 def rotate(
-    batch: Batch, image_shape: tuple[int, int, int], generator: torch.Generator
+    batch: Batch,
+    image_shape: tuple[int, int, int],
+    generator: torch.Generator,
+    mirror: bool = False,
 ) -> Batch:
-    """Turn all pictures of an episode by the same random multiple of 90 degrees."""
-    turns = torch.randint(4, (len(batch.support),), generator=generator)
+    """Turn all pictures of an episode by the same random multiple of 90 degrees.
+
+    With `mirror`, every second episode's are mirror images besides.
+    """
+    kinds = 8 if mirror else 4
+    kind = torch.randint(kinds, (len(batch.support),), generator=generator)
 
     def turned(x: Tensor) -> Tensor:
         pictures = x.reshape(*x.shape[:2], *image_shape)
-        by = [pictures.rot90(k, dims=(3, 4)).flatten(2) for k in range(4)]
-        return torch.stack(by)[turns, torch.arange(len(x))]
+        by = [pictures.rot90(k, dims=(3, 4)) for k in range(4)]
+        by += [picture.flip(4) for picture in by] if mirror else []
+        return torch.stack(by)[kind, torch.arange(len(x))].flatten(2)
 
     return batch._replace(support=turned(batch.support), query=turned(batch.query))
 

@@ -123,13 +123,17 @@ def _calibrated(
     the shots, and the levels (B, Q, L).
     """
     k = (n_support.log() / 4 - 0.5).unsqueeze(1).expand_as(total)
-    x = torch.stack([torch.ones_like(total), k, -total], dim=-1)
-    x = torch.cat([x, levels.to(x.dtype)], dim=-1).flatten(0, 1)
+    x = torch.stack([torch.ones_like(total), k, -total], dim=-1).flatten(0, 1)
+    levels = levels.flatten(0, 1).to(x.dtype)
+    center, scale = levels.mean(dim=0), levels.std(dim=0, correction=0).clamp_min(1e-3)
+    x = torch.cat([x, (levels - center) / scale], dim=1)
     start = torch.zeros(x.shape[1], dtype=x.dtype)
     start[2] = 1.0
     beta = _logistic(x, (y.flatten() == 1).to(x.dtype), start)
+    weight = beta[3:].clamp_min(0.0) / scale
+    bias = torch.stack([beta[0] - center @ weight, beta[1]])
     # Higher evidence must stay more abnormal, whatever the episodes say.
-    return beta[2].clamp_min(0.05), beta[:2], beta[3:].clamp_min(0.0)
+    return beta[2].clamp_min(0.05), bias, weight
 
 
 def _logistic(x: Tensor, target: Tensor, start: Tensor, pull: float = 1e-3) -> Tensor:

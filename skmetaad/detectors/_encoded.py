@@ -138,7 +138,8 @@ class EncoderDetector(TorchMetaDetector):
             )
         # Scaled rows are no pictures: pixels have a unit each.
         batch = in_units(batch, scale, center)
-        batch = rotate(batch, shape, generator)
-        if self.augment == "distort":
+        distorted = self.augment == "distort"
+        batch = rotate(batch, shape, generator, mirror=distorted)
+        if distorted:
             batch = distort(batch, shape, generator)
         return in_units(batch, 1 / scale, -center / scale)

@@ -42,7 +42,8 @@ class RelationNetworkDetector(EncoderDetector):
     augment : {None, "rotate", "distort", "noise"}, default=None
         Changes to the episodes of meta-training: "rotate" turns all pictures of an
         episode by the same multiple of 90 degrees, which makes new classes of the old;
-        "distort" does so and then turns, scales, shears and shifts each picture a bit;
+        "distort" does so, mirrors half of the episodes, and then turns, scales, shears
+        and shifts each picture a bit;
         "noise" adds noise to features and drops some.
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
