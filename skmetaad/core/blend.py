@@ -6,16 +6,25 @@ from torch.nn.functional import softplus
 
 from skmetaad.core.nets import Params
 
-# Parts of the evidence; the last, where a support has labelled outliers, is never
-# used alone.
-PARTS = (
-    "nearest row",
-    "nearest embedding",
-    "prototype",
-    "covariance",
-    "labelled outlier",
-)
 START = -1.5
+# Smallest distance told apart from zero, in units of a typical one.
+FLOOR = 0.05
+
+
+def log_distances(squared: list[Tensor]) -> Tensor:
+    """Return the logarithms (T, R, C) of distances, smooth at zero.
+
+    There rounding would decide about the distance itself.
+    """
+    return 0.5 * (torch.stack(squared, dim=-1) + FLOOR**2).log()
+
+
+def log_odds(params: Params, evidence: Tensor, n_support: Tensor) -> Tensor:
+    """Return the log-odds of an inlier (T, R) for supports of so many inliers."""
+    weight, bias = weights(params, n_support.to(evidence.dtype))
+    weight = (weight / params["blend.scale"]).unsqueeze(-1)
+    offset = bias.unsqueeze(1) + (params["blend.center"] @ weight)
+    return offset - (evidence @ weight).squeeze(-1)
 
 
 def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,7 +38,8 @@ def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
 def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Params:
     """Learn the weights of the parts from episodes of tasks the networks did not see.
 
-    evidence (B, Q, C), y (B, Q) in {-1, +1}, n_support (B,). The weights minimise the
+    evidence (B, Q, C), y (B, Q) in {-1, +1}, n_support (B,). The last part, where a
+    support has labelled outliers, is never used alone. The weights minimise the
     logistic ranking loss of outliers against inliers of their episode, with a pull
     towards equal weights. The blend is kept only where it ranks these episodes at least
     as well as each part by itself; else the best part is used alone. Without `learn`
@@ -114,14 +124,25 @@ def _calibrated(total: Tensor, y: Tensor, n_support: Tensor) -> tuple[Tensor, Te
     k = (n_support.log() / 4 - 0.5).unsqueeze(1).expand_as(total)
     x = torch.stack([torch.ones_like(total), k, -total], dim=-1).reshape(-1, 3)
     target = (y.reshape(-1) == 1).to(x.dtype)
-    beta = torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype)
-    ridge = 1e-3 * len(x) * torch.eye(3, dtype=x.dtype)
+    beta = start = torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype)
+    ridge = 1e-3 * len(x)
+
+    def loss(beta: Tensor) -> Tensor:
+        lost = softplus((1 - 2 * target) * (x @ beta)).sum()
+        return lost + 0.5 * ridge * (beta - start).square().sum()
+
     for _ in range(25):
         p = torch.sigmoid(x @ beta)
-        pull = ridge @ (beta - torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype))
-        gradient = x.t() @ (p - target) + pull
-        hessian = x.t() @ (x * (p * (1 - p)).unsqueeze(1)) + ridge
-        beta = beta - torch.linalg.solve(hessian, gradient)
+        gradient = x.t() @ (p - target) + ridge * (beta - start)
+        hessian = x.t() @ (x * (p * (1 - p)).unsqueeze(1))
+        hessian = hessian + ridge * torch.eye(3, dtype=x.dtype)
+        step = torch.linalg.solve(hessian, gradient)
+        # Where outliers are far off, a full step may lead away from the minimum.
+        for _ in range(20):
+            if loss(beta - step) <= loss(beta):
+                beta = beta - step
+                break
+            step = step / 2
     # Higher evidence must stay more abnormal, whatever the episodes say.
     slope = beta[2].clamp_min(0.05)
     return slope, beta[:2]

@@ -1,11 +1,20 @@
 """MAML on an autoencoder."""
 
-from numbers import Real
+from numbers import Integral, Real
+
+import numpy as np
+import torch
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.autoencoder import VARIANTS, MAMLAutoencoder
 from skmetaad.core.codecs import ConvCodec, DenseCodec
+from skmetaad.core.latent import LatentAutoencoder
 from skmetaad.core.nets import ACTIVATIONS
+from skmetaad.detectors._blended import (
+    BLEND_SHOTS,
+    cross_fitted,
+    learned_blend,
+)
 from skmetaad.detectors._inner_loop import InnerLoop
 from skmetaad.detectors._torch import TorchMetaDetector
 
@@ -213,6 +222,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
         "variant": [StrOptions(set(VARIANTS))],
         "noise": [Interval(Real, 0, None, closed="left")],
+        "anomaly_score": [StrOptions({"reconstruction", "mahalanobis"})],
+        "n_networks": [Interval(Integral, 1, None, closed="left")],
         "separation_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -226,6 +237,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         standardize=True,
         variant="plain",
         noise=0.2,
+        anomaly_score="reconstruction",
+        n_networks=3,
         algorithm="maml",
         inner_steps=3,
         inner_rate=0.1,
@@ -265,6 +278,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         self.standardize = standardize
         self.variant = variant
         self.noise = noise
+        self.anomaly_score = anomaly_score
+        self.n_networks = n_networks
         self.algorithm = algorithm
         self.inner_steps = inner_steps
         self.inner_rate = inner_rate
@@ -298,7 +313,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         return DenseCodec(sizes, self.activation)
 
     def _core(self, n_features, n_parts=1):
-        return MAMLAutoencoder(
+        single = MAMLAutoencoder(
             self._codec(n_features),
             standardize=self.standardize,
             variant=self.variant,
@@ -306,3 +321,38 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
             separation_weight=self.separation_weight,
             **self._inner_options(),
         )
+        if self.anomaly_score == "reconstruction":
+            return single
+        return LatentAutoencoder(single, n_parts)
+
+    def _parts(self, tasks, rng):
+        if self.anomaly_score == "reconstruction":
+            return [tasks]
+        return cross_fitted(tasks, self.n_networks, rng)
+
+    def _networks(self, core, params, batches):
+        if self.anomaly_score == "reconstruction":
+            yield core, params, batches[0]
+            return
+        for i, batch in enumerate(batches):
+            yield core.single, core.network(params, i), batch
+
+    def _after(self, core, params, draw, unseen):
+        if self.anomaly_score == "reconstruction":
+            return {}
+        nets = core.networks(params)
+        found = [
+            core.known(net, self._episodes_of(draw, tasks))
+            for net, tasks in zip(nets, unseen, strict=True)
+        ]
+        blend = learned_blend(
+            lambda i, batch: core.weighed(nets[i] | found[i], batch), draw, unseen
+        )
+        return blend | {k: torch.stack([each[k] for each in found]) for k in found[0]}
+
+    def _episodes_of(self, draw, unseen):
+        """Yield episodes of the tasks that a network has seen."""
+        tasks = np.setdiff1d(draw.sampler.usable, unseen)
+        for n_support in BLEND_SHOTS:
+            sampler = draw.other_sampler(n_support=n_support, n_query=64)
+            yield draw(24, tasks, sampler=sampler)

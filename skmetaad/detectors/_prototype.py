@@ -1,20 +1,16 @@
 """One-class prototypical network."""
 
-from itertools import product
 from numbers import Integral
 
 import numpy as np
 import torch
 
 from skmetaad._compat import Interval
-from skmetaad.core.blend import fit_blend
 from skmetaad.core.gaussian import fleet_whitening
 from skmetaad.core.prototype import Prototype, row_unit
 from skmetaad.core.state import to_tensor, to_tensors
+from skmetaad.detectors._blended import cross_fitted, learned_blend
 from skmetaad.detectors._encoded import EncoderDetector
-
-# Support sizes of the episodes on which the parts of the score are weighed.
-BLEND_SHOTS = (1, 2, 5, 10, 20, 50)
 
 
 class MetaPrototypeDetector(EncoderDetector):
@@ -296,11 +292,7 @@ class MetaPrototypeDetector(EncoderDetector):
         )
 
     def _parts(self, tasks, rng):
-        n = min(self.n_networks, len(tasks))
-        if n == 1:
-            return [tasks]
-        order = rng.permutation(tasks)
-        return [np.sort(np.setdiff1d(tasks, order[i::n])) for i in range(n)]
+        return cross_fitted(tasks, self.n_networks, rng)
 
     def _loss(self, core, params, batches, progress):
         losses = [
@@ -309,24 +301,19 @@ class MetaPrototypeDetector(EncoderDetector):
         return sum(losses) / len(losses)
 
     def _after(self, core, params, draw, unseen):
-        learn = all(map(len, unseen))
-        evidence, labels, shots = [], [], []
-        for i, tasks in enumerate(unseen):
-            net = core.network(params, i) | self._whitening(params, draw, tasks)
-            for n_support, n_outliers in product(BLEND_SHOTS, (0, 3)):
-                sampler = draw.other_sampler(
-                    n_support=n_support, n_query=64, n_support_outliers=n_outliers
-                )
-                batch = draw(24, tasks if learn else None, sampler=sampler)
-                state = core.adapt(
-                    net, batch.support, batch.support_y, batch.support_y != 0
-                )
-                evidence.append(core.evidence(net, state, batch.query).double())
-                labels.append(batch.query_y)
-                shots.append(state["inlier"].sum(dim=1).double())
-        blend = fit_blend(
-            torch.cat(evidence), torch.cat(labels), torch.cat(shots), learn
-        )
+        nets = [
+            core.network(params, i) | self._whitening(params, draw, tasks)
+            for i, tasks in enumerate(unseen)
+        ]
+
+        def evidence_of(i, batch):
+            state = core.adapt(
+                nets[i], batch.support, batch.support_y, batch.support_y != 0
+            )
+            n_inliers = state["inlier"].sum(dim=1)
+            return core.evidence(nets[i], state, batch.query), n_inliers
+
+        blend = learned_blend(evidence_of, draw, unseen)
         return blend | self._whitening(params, draw, [])
 
     def _whitening(self, params, draw, without):

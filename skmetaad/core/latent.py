@@ -1,0 +1,181 @@
+r"""Autoencoders whose latent code and residual are judged by Mahalanobis distances.
+
+An adapted network turns a row into a code, the values of the bottleneck before any
+activation, and a residual, the output minus the input. Of each, a task has a mean and
+covariance from its support, shrunk to the covariance over all tasks
+(`core.gaussian`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skmetaad.core.autoencoder import CRITIC, MAMLAutoencoder
+from skmetaad.core.blend import log_distances, log_odds
+from skmetaad.core.gaussian import (
+    fit_gaussian,
+    fleet_whitening,
+    gaussian_distances,
+    whitened,
+)
+from skmetaad.core.maml import HEAD, NETWORK, RATE
+from skmetaad.core.nets import Params, sq_distances
+from skmetaad.core.prototype import nearest
+from skmetaad.core.scaling import as_seen
+from skmetaad.core.train import Batch
+
+SPACES = ("code", "residual")
+WHITENING = "whitening."
+KEPT = ("mean", "directions")
+# Parameters with a leading axis of networks.
+STACKED = (NETWORK, RATE, HEAD, CRITIC, WHITENING)
+# Parts of the evidence.
+PARTS = ("reconstruction", *SPACES, "nearest code", "labelled outlier")
+# Mean squared residuals, in units of a task's features, of networks gone astray.
+ASTRAY = 100.0
+# Logarithms of distances beyond this tell no more.
+FARTHEST = 20.0
+
+
+@dataclass(frozen=True)
+class LatentAutoencoder:
+    """The pure functions of the score, for several networks that adapt side by side."""
+
+    single: MAMLAutoencoder
+    n_networks: int = 1
+
+    def init(self, generator: torch.Generator) -> Params:
+        nets = [self.single.init(generator) for _ in range(self.n_networks)]
+        return {name: torch.stack([net[name] for net in nets]) for name in nets[0]}
+
+    def network(self, params: Params, i: int) -> Params:
+        """Return the parameters with those of network i alone."""
+        return {k: v[i] if k.startswith(STACKED) else v for k, v in params.items()}
+
+    def networks(self, params: Params) -> list[Params]:
+        n = len(params[HEAD + "bias"])
+        return [self.network(params, i) for i in range(n)]
+
+    def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
+        """Return each task's networks and what they make of its support."""
+        state = {"inlier": mask & (y != -1), "outlier": mask & (y == -1)}
+        for i, net in enumerate(self.networks(params)):
+            own = self.single.adapt(net, support, y, mask)
+            own |= self.fitted(net, own, support, state["inlier"])
+            state |= {f"{i}.{name}": value for name, value in own.items()}
+        return state
+
+    def fitted(
+        self, net: Params, state: Params, support: Tensor, inlier: Tensor
+    ) -> Params:
+        """Return mean and directions of each task's codes and residuals, and codes."""
+        described = self.described(net, state, support)
+        fitted = {"codes": whitened(net[WHITENING + "code"], described[0])}
+        for space, rows in zip(SPACES, described, strict=True):
+            found = fit_gaussian(net[WHITENING + space], rows, inlier)
+            fitted |= {f"{space}.{k}": found[f"gauss.{k}"] for k in KEPT}
+        return fitted
+
+    def described(self, net: Params, state: Params, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the codes (T, R, b) and residuals (T, R, d) of rows (T, R, d)."""
+        z = as_seen(net, state, x, self.single.standardize)
+        return self.single.describe(net | state, z)
+
+    def evidence(self, params: Params, state: Params, query: Tensor) -> Tensor:
+        """Return the parts of the score, (T, R, 5), higher = more abnormal.
+
+        Logarithms, the mean over networks, of: the reconstruction error; the
+        distances of code and residual to the support's means under its covariances;
+        the distance to the nearest code of the support; and by how much the nearest
+        code of a labelled outlier is nearer than that, 0 where it is not or there is
+        none.
+        """
+        total = 0.0
+        nets = self.networks(params)
+        for i, net in enumerate(nets):
+            mine = f"{i}."
+            own = {
+                k.removeprefix(mine): v for k, v in state.items() if k.startswith(mine)
+            }
+            own |= {k: state[k] for k in ("inlier", "outlier")}
+            total = total + self.evidence_of(net, own, query)
+        return total / len(nets)
+
+    def evidence_of(self, net: Params, state: Params, query: Tensor) -> Tensor:
+        """Return the evidence by one network."""
+        code, residual = self.described(net, state, query)
+        n = state["inlier"].sum(dim=1)
+        found = [
+            gaussian_distances(net[WHITENING + space], gaussian(state, space), n, rows)
+            for space, rows in zip(SPACES, (code, residual), strict=True)
+        ]
+        code = whitened(net[WHITENING + "code"], code)
+        away = sq_distances(code, state["codes"]) / code.shape[2]
+        near, odd = (nearest(away, state[who]) for who in ("inlier", "outlier"))
+        logs = log_distances([*found, near, odd])
+        margin = (logs[..., 2] - logs[..., 3]).clamp_min(0.0)
+        error = -self.single.score(net, state, query)
+        return torch.stack([error, *logs[..., :3].unbind(-1), margin], dim=-1)
+
+    def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
+        """Return the log-odds of an inlier, (T, R)."""
+        n = state["inlier"].sum(dim=1).clamp_min(1)
+        return log_odds(params, self.evidence(params, state, query), n)
+
+    def weighed(self, net: Params, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the evidence by one network on episodes, and their inliers' number.
+
+        A network that has gone astray finds all rows abnormal.
+        """
+        y, mask = batch.support_y, batch.support_y != 0
+        state = {"inlier": mask & (y != -1), "outlier": mask & (y == -1)}
+        state |= self.single.adapt(net, batch.support, y, mask)
+        state |= self.fitted(net, state, batch.support, state["inlier"])
+        evidence = self.evidence_of(net, state, batch.query)
+        evidence = evidence.nan_to_num(nan=FARTHEST, posinf=FARTHEST)
+        return evidence.clamp(-FARTHEST, FARTHEST), state["inlier"].sum(dim=1)
+
+    def known(self, net: Params, batches: Iterable[Batch]) -> Params:
+        """Return what whitens one network's codes and residuals within tasks.
+
+        They are those of the queries' inliers: rows that the network was not adapted
+        to.
+        """
+        rows: dict[str, list[Tensor]] = {space: [] for space in SPACES}
+        episodes: list[Tensor] = []
+        for batch in batches:
+            mask = batch.support_y != 0
+            state = self.single.adapt(net, batch.support, batch.support_y, mask)
+            found = self.described(net, state, batch.query)
+            error = found[1].square().mean(dim=(1, 2))
+            kept = (batch.query_y == 1) & (error < ASTRAY).unsqueeze(1)
+            episode = torch.arange(len(kept)).unsqueeze(1).expand(kept.shape)
+            episodes.append(episode[kept] + len(kept) * len(episodes))
+            for space, values in zip(SPACES, found, strict=True):
+                rows[space].append(values[kept])
+        _, code = torch.cat(episodes).unique(return_inverse=True)
+        return {
+            WHITENING + space: whitening(torch.cat(values), code)
+            for space, values in rows.items()
+        }
+
+
+def gaussian(state: Params, space: str) -> Params:
+    return {f"gauss.{k}": state[f"{space}.{k}"] for k in KEPT}
+
+
+def whitening(rows: Tensor, code: Tensor) -> Tensor:
+    """Return what whitens rows (n, e) within groups, columns brought to one unit first.
+
+    A matrix, or for wide rows one number per column.
+    """
+    n = torch.bincount(code)[:, None].clamp_min(1)
+    mean = rows.new_zeros(len(n), rows.shape[1]).index_add_(0, code, rows) / n
+    spread = (rows - mean[code]).square().sum(dim=0) / max(1, len(rows))
+    # Columns that hardly ever vary must not decide alone.
+    least = 1e-4 * spread.mean() + 1e-12
+    unit = (spread.maximum(least) * rows.shape[1]).rsqrt()
+    found = fleet_whitening(rows * unit, code).to(rows.dtype)
+    return unit.unsqueeze(1) * found if found.dim() == 2 else unit * found
