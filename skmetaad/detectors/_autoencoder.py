@@ -43,6 +43,21 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     the squared reconstruction error under learned feature weights, :math:`\ell` the
     mean of :math:`\log e` over the support, and a, b, c are learned.
 
+    With ``anomaly_score="mahalanobis"``, `n_networks` networks adapt side by side, and
+    what they make of a row is judged beside what they make of the support [10]_: with
+    the code h, the values of the bottleneck before any activation, and the residual r,
+    output minus input, the score is
+
+    .. math:: b_K - w_1 (\log e(x) - c \ell) - w_2 \log d(h) - w_3 \log d(r)
+              - w_4 \log \min_i \lVert A^T (h - h_i) \rVert
+
+    where d is the Mahalanobis distance to the support's mean under its covariance,
+    shrunk to that within the fleet's tasks, A whitens codes within tasks, and
+    logarithms are means over networks. The weights are learned on tasks that the
+    networks have not seen, and where one part alone ranks these better, it is used
+    alone. A labelled outlier in the support counts by how much its code is nearer than
+    the nearest inlier's.
+
     Parameters
     ----------
     architecture : {"dense", "conv"}, default="dense"
@@ -67,6 +82,13 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         a normal distribution, and the encoder against it [8]_. Scoring adds no noise.
     noise : float, default=0.2
         Standard deviation of the noise of "denoising", in units of a task's features.
+    anomaly_score : {"reconstruction", "mahalanobis"}, default="reconstruction"
+        What rows are judged by: the reconstruction error, or beside it the Mahalanobis
+        distances of code and residual. The latter takes `n_networks` times as long.
+    n_networks : int, default=3
+        Networks for "mahalanobis". Each trains without one share of the tasks, on
+        which the parts of the score are weighed; never more than there are tasks. With
+        one and no tasks held out by `early_stopping`, the parts count the same.
     algorithm : {"maml", "fomaml", "reptile", "anil", "meta-sgd"}, default="maml"
         What the outer loop learns, and how. "maml" differentiates through the inner
         loop's gradients [1]_; "fomaml" takes them as constants [1]_; "reptile" moves
@@ -153,7 +175,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     Attributes
     ----------
     meta_ : dict of str to ndarray
-        The meta-learned start, inner rates, score head, and scaling.
+        The meta-learned start, inner rates, score head, and scaling; for "mahalanobis"
+        those of all networks, on a leading axis, and the weights of the parts.
     state_ : dict of str to ndarray
         The adapted networks, with a leading axis of tasks.
     reference_ : dict of str to ndarray or None
@@ -199,6 +222,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     .. [8] Makhzani, Shlens, Jaitly, Goodfellow, Frey (2015). Adversarial
        Autoencoders. :arxiv:`1511.05644`
     .. [9] Yin, Tang, Xu, Wang (2018). Adversarial Meta-Learning. :arxiv:`1806.03316`
+    .. [10] Denouden, Salay, Czarnecki, Abdelzad, Phan, Vernekar (2018). Improving
+       Reconstruction Autoencoder Out-of-distribution Detection with Mahalanobis
+       Distance. :arxiv:`1812.02765`
 
     Examples
     --------
