@@ -34,7 +34,10 @@ def made(n_networks=N_NETWORKS, **options):
         square = torch.randn(n_networks, size, size, generator=g, dtype=torch.float64)
         params[WHITENING + space] = square + 2 * torch.eye(size)
     wide = 0.5 + torch.rand(WIDTH, generator=g, dtype=torch.float64)
-    return core, params | {"within": wide, "between": wide}
+    fixed = {"within": wide, "between": wide, "row_scale": 2 * wide}
+    square = torch.randn(WIDTH, WIDTH, generator=g, dtype=torch.float64)
+    fixed["gauss.whitening"] = square + 2 * torch.eye(WIDTH)
+    return core, params | fixed
 
 
 def rows(n_rows, seed=2):
@@ -103,7 +106,15 @@ def test_the_evidence_by_hand():
             error = -core.single.score(net, one, query)[task].numpy()
             margin = np.maximum(near - away, 0)
             want.append(np.stack([error, *parts, near, margin], axis=1))
-        np.testing.assert_allclose(found[task], np.mean(want, axis=0), rtol=1e-7)
+        want = np.mean(want, axis=0)
+        unit = params["row_scale"].numpy() / np.sqrt(WIDTH)
+        own, other = support[task][kept].numpy() * unit, query[task].numpy() * unit
+        covariance = mahalanobis_by_hand(params["gauss.whitening"].numpy(), own, other)
+        # Rows in this unit are those of a column already.
+        near = nearest_by_hand(np.eye(WIDTH) * np.sqrt(WIDTH), own, other)
+        guard = np.stack([near, covariance], axis=1)
+        want = np.concatenate([want[:, :4], guard, want[:, 4:]], axis=1)
+        np.testing.assert_allclose(found[task], want, rtol=1e-7)
 
 
 def test_codes_and_residuals_are_whitened_within_episodes():
@@ -156,7 +167,8 @@ def test_a_network_gone_astray_leaves_the_rest_alone(astray):
 def test_wide_codes_are_whitened_by_a_number_each():
     core = LatentAutoencoder(MAMLAutoencoder(DenseCodec((1100, 4, 1100))), 1)
     params = core.init(torch.Generator().manual_seed(0))
-    net = core.network(params | {k: torch.ones(1100) for k in ("within", "between")}, 0)
+    fixed = dict.fromkeys(("within", "between", "row_scale"), torch.ones(1100))
+    net = core.network(params | fixed | {"gauss.whitening": torch.tensor(1.0)}, 0)
     x = torch.randn(2, 9, 1100, generator=torch.Generator().manual_seed(1))
     y = torch.ones(2, 9, dtype=torch.int8)
     batch = Batch(x[:, :4], y[:, :4], x[:, 4:], y[:, 4:])

@@ -22,7 +22,7 @@ from skmetaad.core.gaussian import (
 )
 from skmetaad.core.maml import HEAD, NETWORK, RATE
 from skmetaad.core.nets import Params, sq_distances
-from skmetaad.core.prototype import nearest
+from skmetaad.core.prototype import nearest, row_unit
 from skmetaad.core.scaling import as_seen
 from skmetaad.core.train import Batch
 
@@ -32,7 +32,14 @@ KEPT = ("mean", "directions")
 # Parameters with a leading axis of networks.
 STACKED = (NETWORK, RATE, HEAD, CRITIC, WHITENING)
 # Parts of the evidence.
-PARTS = ("reconstruction", *SPACES, "nearest code", "labelled outlier")
+PARTS = (
+    "reconstruction",
+    *SPACES,
+    "nearest code",
+    "nearest row",
+    "covariance",
+    "labelled outlier",
+)
 # Mean squared residuals, in units of a task's features, of networks gone astray.
 ASTRAY = 100.0
 # Logarithms of distances beyond this tell no more.
@@ -60,7 +67,7 @@ class LatentAutoencoder:
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's networks and what they make of its support."""
-        state = {"inlier": mask & (y != -1), "outlier": mask & (y == -1)}
+        state = guard_state(params, support, y, mask)
         for i, net in enumerate(self.networks(params)):
             own = self.single.adapt(net, support, y, mask)
             own |= self.fitted(net, own, support, state["inlier"])
@@ -84,12 +91,13 @@ class LatentAutoencoder:
         return self.single.describe(net | state, z)
 
     def evidence(self, params: Params, state: Params, query: Tensor) -> Tensor:
-        """Return the parts of the score, (T, R, 5), higher = more abnormal.
+        """Return the parts of the score, (T, R, 7), higher = more abnormal.
 
         Logarithms, the mean over networks, of: the reconstruction error; the
         distances of code and residual to the support's means under its covariances;
-        the distance to the nearest code of the support; and by how much the nearest
-        code of a labelled outlier is nearer than that, 0 where it is not or there is
+        the distance to the nearest code of the support. Then those of the row itself to
+        the nearest row and to the mean. At last by how much the nearest code of a
+        labelled outlier is nearer than that of an inlier, 0 where it is not or there is
         none.
         """
         total = 0.0
@@ -101,10 +109,10 @@ class LatentAutoencoder:
             }
             own |= {k: state[k] for k in ("inlier", "outlier")}
             total = total + self.evidence_of(net, own, query)
-        return total / len(nets)
+        return with_guard(total / len(nets), params, state, query)
 
     def evidence_of(self, net: Params, state: Params, query: Tensor) -> Tensor:
-        """Return the evidence by one network."""
+        """Return what of the evidence comes from one network."""
         code, residual = self.described(net, state, query)
         n = state["inlier"].sum(dim=1)
         found = [
@@ -130,10 +138,11 @@ class LatentAutoencoder:
         A network that has gone astray finds all rows abnormal.
         """
         y, mask = batch.support_y, batch.support_y != 0
-        state = {"inlier": mask & (y != -1), "outlier": mask & (y == -1)}
+        state = guard_state(net, batch.support, y, mask)
         state |= self.single.adapt(net, batch.support, y, mask)
         state |= self.fitted(net, state, batch.support, state["inlier"])
         evidence = self.evidence_of(net, state, batch.query)
+        evidence = with_guard(evidence, net, state, batch.query)
         evidence = evidence.nan_to_num(nan=FARTHEST, posinf=FARTHEST)
         return evidence.clamp(-FARTHEST, FARTHEST), state["inlier"].sum(dim=1)
 
@@ -160,6 +169,28 @@ class LatentAutoencoder:
             WHITENING + space: whitening(torch.cat(values), code)
             for space, values in rows.items()
         }
+
+
+def guard_state(params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
+    """Return the support's labels, rows, and their mean and directions."""
+    inlier, rows = mask & (y != -1), support * row_unit(params)
+    found = fit_gaussian(params["gauss.whitening"], rows, inlier)
+    kept = {name: value for name, value in found.items() if name != "gauss.own"}
+    return {"inlier": inlier, "outlier": mask & (y == -1), "rows": rows} | kept
+
+
+def with_guard(
+    evidence: Tensor, params: Params, state: Params, query: Tensor
+) -> Tensor:
+    """Return the networks' evidence, and before its last part that of the rows."""
+    rows, inlier = query * row_unit(params), state["inlier"]
+    n, A = inlier.sum(dim=1), params["gauss.whitening"]
+    guard = [
+        nearest(sq_distances(rows, state["rows"]), inlier),
+        gaussian_distances(A, state, n, rows),
+    ]
+    parts = [evidence[..., :-1], log_distances(guard), evidence[..., -1:]]
+    return torch.cat(parts, dim=-1)
 
 
 def gaussian(state: Params, space: str) -> Params:

@@ -13,6 +13,7 @@ from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._blended import (
     BLEND_SHOTS,
     cross_fitted,
+    data_whitening,
     learned_blend,
 )
 from skmetaad.detectors._inner_loop import InnerLoop
@@ -371,10 +372,15 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
             core.known(net, self._episodes_of(draw, tasks))
             for net, tasks in zip(nets, unseen, strict=True)
         ]
+        nets = [
+            net | own | data_whitening(params, draw, tasks)
+            for net, own, tasks in zip(nets, found, unseen, strict=True)
+        ]
         blend = learned_blend(
-            lambda i, batch: core.weighed(nets[i] | found[i], batch), draw, unseen
+            lambda i, batch: core.weighed(nets[i], batch), draw, unseen
         )
-        return blend | {k: torch.stack([each[k] for each in found]) for k in found[0]}
+        stacked = {k: torch.stack([each[k] for each in found]) for k in found[0]}
+        return blend | stacked | data_whitening(params, draw, [])
 
     def _episodes_of(self, draw, unseen):
         """Yield episodes of the tasks that a network has seen."""

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from skmetaad.core.blend import fit_blend
+from skmetaad.core.gaussian import fleet_whitening
+from skmetaad.core.prototype import row_unit
 
 # Support sizes of the episodes on which the parts of a score are weighed.
 BLEND_SHOTS = (1, 2, 5, 10, 20, 50)
@@ -40,3 +42,14 @@ def learned_blend(evidence_of, draw, unseen):
             labels.append(batch.query_y)
             shots.append(n_inliers.double())
     return fit_blend(torch.cat(evidence), torch.cat(labels), torch.cat(shots), learn)
+
+
+def data_whitening(params, draw, without):
+    """Return what whitens rows, learned from all tasks but some."""
+    kept = ~np.isin(draw.code, without)
+    if draw.y is not None:
+        kept &= draw.y != -1
+    rows = draw.rows[torch.from_numpy(kept)] * row_unit(params)
+    _, code = np.unique(draw.code[kept], return_inverse=True)
+    whitening = fleet_whitening(rows, torch.from_numpy(code))
+    return {"gauss.whitening": whitening.float()}

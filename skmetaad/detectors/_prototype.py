@@ -2,14 +2,16 @@
 
 from numbers import Integral
 
-import numpy as np
 import torch
 
 from skmetaad._compat import Interval
-from skmetaad.core.gaussian import fleet_whitening
-from skmetaad.core.prototype import Prototype, row_unit
+from skmetaad.core.prototype import Prototype
 from skmetaad.core.state import to_tensor, to_tensors
-from skmetaad.detectors._blended import cross_fitted, learned_blend
+from skmetaad.detectors._blended import (
+    cross_fitted,
+    data_whitening,
+    learned_blend,
+)
 from skmetaad.detectors._encoded import EncoderDetector
 
 
@@ -302,7 +304,7 @@ class MetaPrototypeDetector(EncoderDetector):
 
     def _after(self, core, params, draw, unseen):
         nets = [
-            core.network(params, i) | self._whitening(params, draw, tasks)
+            core.network(params, i) | data_whitening(params, draw, tasks)
             for i, tasks in enumerate(unseen)
         ]
 
@@ -314,14 +316,4 @@ class MetaPrototypeDetector(EncoderDetector):
             return core.evidence(nets[i], state, batch.query), n_inliers
 
         blend = learned_blend(evidence_of, draw, unseen)
-        return blend | self._whitening(params, draw, [])
-
-    def _whitening(self, params, draw, without):
-        """Return what whitens rows, learned from all tasks but some."""
-        kept = ~np.isin(draw.code, without)
-        if draw.y is not None:
-            kept &= draw.y != -1
-        rows = draw.rows[torch.from_numpy(kept)] * row_unit(params)
-        _, code = np.unique(draw.code[kept], return_inverse=True)
-        whitening = fleet_whitening(rows, torch.from_numpy(code))
-        return {"gauss.whitening": whitening.float()}
+        return blend | data_whitening(params, draw, [])
