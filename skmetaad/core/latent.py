@@ -42,8 +42,9 @@ PARTS = (
 )
 # Mean squared residuals, in units of a task's features, of networks gone astray.
 ASTRAY = 100.0
-# Logarithms of distances beyond this tell no more.
-FARTHEST = 20.0
+# Logarithms of distances beyond this come from networks gone astray: finite rows, in
+# units of the fleet, stay below.
+FARTHEST = 25.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ class LatentAutoencoder:
         return with_guard(total / len(nets), params, state, query)
 
     def evidence_of(self, net: Params, state: Params, query: Tensor) -> Tensor:
-        """Return what of the evidence comes from one network."""
+        """Return what of the evidence comes from one network.
+
+        A network that has gone astray finds all rows alike, and far.
+        """
         code, residual = self.described(net, state, query)
         n = state["inlier"].sum(dim=1)
         found = [
@@ -124,8 +128,10 @@ class LatentAutoencoder:
         near, odd = (nearest(away, state[who]) for who in ("inlier", "outlier"))
         logs = log_distances([*found, near, odd])
         margin = (logs[..., 2] - logs[..., 3]).clamp_min(0.0)
-        error = -self.single.score(net, state, query)
-        return torch.stack([error, *logs[..., :3].unbind(-1), margin], dim=-1)
+        score = self.single.score(net, state, query)
+        error = 0.5 * (net[HEAD + "bias"] - score) / net[HEAD + "slope"].exp()
+        found = torch.stack([error, *logs[..., :3].unbind(-1), margin], dim=-1)
+        return found.nan_to_num(nan=FARTHEST).clamp(-FARTHEST, FARTHEST)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         """Return the log-odds of an inlier, (T, R)."""
@@ -133,18 +139,14 @@ class LatentAutoencoder:
         return log_odds(params, self.evidence(params, state, query), n)
 
     def weighed(self, net: Params, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the evidence by one network on episodes, and their inliers' number.
-
-        A network that has gone astray finds all rows abnormal.
-        """
+        """Return the evidence by one network on episodes, and their inliers' number."""
         y, mask = batch.support_y, batch.support_y != 0
         state = guard_state(net, batch.support, y, mask)
         state |= self.single.adapt(net, batch.support, y, mask)
         state |= self.fitted(net, state, batch.support, state["inlier"])
         evidence = self.evidence_of(net, state, batch.query)
         evidence = with_guard(evidence, net, state, batch.query)
-        evidence = evidence.nan_to_num(nan=FARTHEST, posinf=FARTHEST)
-        return evidence.clamp(-FARTHEST, FARTHEST), state["inlier"].sum(dim=1)
+        return evidence, state["inlier"].sum(dim=1)
 
     def known(self, net: Params, batches: Iterable[Batch]) -> Params:
         """Return what whitens one network's codes and residuals within tasks.

@@ -49,15 +49,17 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     the code h, the values of the bottleneck before any activation, and the residual r,
     output minus input, the score is
 
-    .. math:: b_K - w_1 (\log e(x) - c \ell) - w_2 \log d(h) - w_3 \log d(r)
+    .. math:: b_K - \tfrac12 w_1 (\log e(x) - c \ell) - w_2 \log d(h) - w_3 \log d(r)
               - w_4 \log \min_i \lVert A^T (h - h_i) \rVert
+              - w_5 \log \min_i \lVert x - x_i \rVert - w_6 \log d(x)
 
     where d is the Mahalanobis distance to the support's mean under its covariance,
     shrunk to that within the fleet's tasks, A whitens codes within tasks, and
     logarithms are means over networks. The weights are learned on tasks that the
     networks have not seen, and where one part alone ranks these better, it is used
-    alone. A labelled outlier in the support counts by how much its code is nearer than
-    the nearest inlier's.
+    alone; the last two, which need no network, guard against networks that are no use
+    on new tasks. A labelled outlier in the support counts by how much its code is
+    nearer than the nearest inlier's.
 
     Parameters
     ----------
@@ -85,7 +87,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         Standard deviation of the noise of "denoising", in units of a task's features.
     anomaly_score : {"reconstruction", "mahalanobis"}, default="reconstruction"
         What rows are judged by: the reconstruction error, or beside it the Mahalanobis
-        distances of code and residual. The latter takes `n_networks` times as long.
+        distances of code and residual, guarded by distances between rows. The latter
+        takes `n_networks` times as long.
     n_networks : int, default=3
         Networks for "mahalanobis". Each trains without one share of the tasks, on
         which the parts of the score are weighed; never more than there are tasks. With
