@@ -6,6 +6,9 @@ AutoEncoder and VAE are also fitted on all of them, as a ceiling. The other inli
 the outliers, at most 1,000 rows, are the query. Mean AUROC over tasks and seeds.
 
     python benchmarks/gradient_family.py --data DIRECTORY
+
+`--methods` runs some rows of the table only: those whose names hold one of the given
+texts, separated by semicolons.
 """
 
 import argparse
@@ -37,6 +40,7 @@ OURS = {
     "MAML, variational": MAMLAutoencoderDetector(variant="variational"),
     "MAML, adversarial": MAMLAutoencoderDetector(variant="adversarial"),
     "MAML, 1 inner step": MAMLAutoencoderDetector(inner_steps=1),
+    "MAML, Mahalanobis": MAMLAutoencoderDetector(anomaly_score="mahalanobis"),
     "OC-MAML": MAMLClassifierDetector(),
 }
 
@@ -79,13 +83,20 @@ def pyod_scores(model, support, query):
 
 def autoencoders():
     return {
-        "AutoEncoder": AutoEncoder(verbose=0, random_state=0),
-        "VAE": VAE(verbose=0, random_state=0),
+        "PyOD AutoEncoder": AutoEncoder(verbose=0, random_state=0),
+        "PyOD VAE": VAE(verbose=0, random_state=0),
     }
 
 
-def tabulate(tasks, n_seeds):
-    """Return mean AUROC by method and K, and of the ceilings by method."""
+def baselines():
+    return {"1-NN": KNN(n_neighbors=1), **autoencoders()}
+
+
+def tabulate(tasks, n_seeds, wanted):
+    """Return mean AUROC by method and K, and of the ceilings by method.
+
+    `wanted` tells by a method's name whether to run it.
+    """
     half = len(tasks) // 2
     train, test = tasks[:half], tasks[half:]
     found = {}
@@ -97,6 +108,8 @@ def tabulate(tasks, n_seeds):
         rng = np.random.default_rng(seed)
         parts = [split(task, rng) for task in test]
         for name, detector in OURS.items():
+            if not wanted(name):
+                continue
             detector = detector.set_params(random_state=seed).fit(train)
             for k in SHOTS:
                 for aside, query, odd in parts:
@@ -104,13 +117,14 @@ def tabulate(tasks, n_seeds):
                     note(name, k, odd, -adapted.score_samples(query))
         for aside, query, odd in parts:
             for k in SHOTS:
-                note("1-NN", k, odd, pyod_scores(KNN(n_neighbors=1), aside[:k], query))
-                for name, model in autoencoders().items():
-                    scores = pyod_scores(model, aside[:k], query)
-                    note(f"PyOD {name}", k, odd, scores)
+                for name, model in baselines().items():
+                    if wanted(name):
+                        scores = pyod_scores(model, aside[:k], query)
+                        note(name, k, odd, scores)
             for name, model in autoencoders().items():
-                scores = pyod_scores(model, aside, query)
-                note(f"PyOD {name}, all rows", None, odd, scores)
+                if wanted(f"{name}, all rows"):
+                    scores = pyod_scores(model, aside, query)
+                    note(f"{name}, all rows", None, odd, scores)
     return {key: np.mean(values) for key, values in found.items()}, len(test)
 
 
@@ -119,11 +133,17 @@ def main():
     parser.add_argument("--data", default=os.environ.get("SKMETAAD_DATA", "."))
     parser.add_argument("--collections", default=",".join(COLLECTIONS))
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--methods", default="")
     option = parser.parse_args()
+    texts = option.methods.split(";")
+
+    def wanted(name):
+        return any(text in name for text in texts)
+
     names = option.collections.split(",")
     parts = [load(name, Path(option.data)).items() for name in names]
     for name, tasks in chain.from_iterable(parts):
-        found, n_test = tabulate(tasks, option.seeds)
+        found, n_test = tabulate(tasks, option.seeds, wanted)
         head = "".join(f"{f'K = {k}':>8}" for k in SHOTS)
         print(f"{f'{name}, {n_test} test tasks':<34}{head}")
         for method in dict.fromkeys(method for method, _ in found):

@@ -27,9 +27,14 @@ def fleet():
     return make_fleet(n_tasks=16, n_rows=120, n_features=6, random_state=0)
 
 
-@pytest.fixture(scope="module", params=BOTH, ids=lambda cls: cls.__name__)
+KINDS = {cls.__name__: cls() for cls in BOTH}
+KINDS["mahalanobis"] = MAMLAutoencoderDetector(anomaly_score="mahalanobis")
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def fitted(request, fleet):
-    return request.param(n_iter=60, random_state=0).fit(fleet[:10])
+    det = clone(KINDS[request.param]).set_params(n_iter=60, random_state=0)
+    return det.fit(fleet[:10])
 
 
 def inliers(task, n=10):

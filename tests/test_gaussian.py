@@ -15,6 +15,7 @@ from skmetaad.core.gaussian import (
     gaussian_distances,
 )
 from skmetaad.datasets import make_fleet
+from skmetaad.detectors import _prototype
 
 
 def fleet_of(d, n_tasks=4, n_rows=30, seed=0):
@@ -108,14 +109,17 @@ def test_a_departure_across_correlated_columns_is_found_from_one_row():
     assert roc_auc_score(y[8, 1:] == -1, near) < 0.7
 
 
-def test_the_whitening_of_the_blend_has_not_seen_its_tasks():
+def test_the_whitening_of_the_blend_has_not_seen_its_tasks(monkeypatch):
     fleet = make_fleet(n_tasks=6, n_features=3, random_state=0)
     det = MetaPrototypeDetector(n_iter=2, random_state=0)
     seen = []
-    made = det._whitening
-    det._whitening = lambda params, draw, without: (
-        seen.append(np.asarray(without)) or made(params, draw, without)
-    )
+    made = _prototype.data_whitening
+
+    def noted(params, draw, without):
+        seen.append(np.asarray(without))
+        return made(params, draw, without)
+
+    monkeypatch.setattr(_prototype, "data_whitening", noted)
     det.fit(fleet)
     # One share after the other, and at last nothing is left out.
     assert sorted(np.concatenate(seen)) == list(range(6))

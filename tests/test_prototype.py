@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from skmetaad import MetaPrototypeDetector
-from skmetaad.core.blend import PARTS, fit_blend, weights
+from skmetaad.core.blend import fit_blend, weights
 from skmetaad.core.cohort import NEAREST
 from skmetaad.core.encoders import Dense
 from skmetaad.core.gaussian import NU
-from skmetaad.core.prototype import FLOOR, Prototype, k_means, row_unit
+from skmetaad.core.prototype import FLOOR, PARTS, Prototype, k_means, row_unit
 from skmetaad.datasets import make_fleet
 
 WIDTH, STRENGTH = 4, 10.0
@@ -143,7 +143,7 @@ def test_levels_count_as_a_logistic_regression_says():
     log_odds = 3 * evidence[..., 5] - evidence[..., :4].sum(axis=2)
     y = np.where(rng.random((40, 12)) < 1 / (1 + np.exp(-log_odds)), 1, -1)
     tensors = torch.tensor(evidence), torch.tensor(y), torch.full((40,), 5.0).double()
-    params = fit_blend(*tensors, learn=True)
+    params = fit_blend(*tensors, learn=True, n_levels=2)
     assert params["blend.levels"][0] == pytest.approx(3.0, rel=0.3)
     assert params["blend.levels"][1] == pytest.approx(0.0, abs=0.3)
 

@@ -96,6 +96,15 @@ class MAMLAutoencoder(MAML):
             hidden = ACTIVATIONS[self.codec.activation](hidden)
         return mse_loss(self.decode(net, hidden), z, reduction="none"), penalty
 
+    def describe(self, net: Params, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the bottleneck (T, R, b), means if variational, and the residuals."""
+        hidden = code = self.encode(net, z)
+        if self.variant == "variational":
+            hidden = code = hidden.chunk(2, dim=2)[0]
+        else:
+            hidden = ACTIVATIONS[self.codec.activation](hidden)
+        return code, self.decode(net, hidden) - z
+
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, network and level of its support error."""
         (state,) = self.states(params, support, y, mask)

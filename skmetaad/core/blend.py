@@ -6,17 +6,35 @@ from torch.nn.functional import softplus
 
 from skmetaad.core.nets import Params
 
-# Parts of the evidence; the last, where a support has labelled outliers, is never
-# used alone.
-PARTS = (
-    "nearest row",
-    "nearest embedding",
-    "prototype",
-    "covariance",
-    "labelled outlier",
-)
-N_PARTS = len(PARTS)
 START = -1.5
+# Smallest distance told apart from zero, in units of a typical one.
+FLOOR = 0.05
+
+
+def log_distances(squared: list[Tensor]) -> Tensor:
+    """Return the logarithms (T, R, C) of distances, smooth at zero.
+
+    There rounding would decide about the distance itself.
+    """
+    return 0.5 * (torch.stack(squared, dim=-1) + FLOOR**2).log()
+
+
+def log_odds(params: Params, evidence: Tensor, n_support: Tensor) -> Tensor:
+    """Return the log-odds of an inlier (T, R) for supports of so many inliers.
+
+    Evidence (T, R, C + L) may end with levels that the score is set against.
+    """
+    weight, bias = weights(params, n_support.to(evidence.dtype))
+    weight = (weight / params["blend.scale"]).unsqueeze(-1)
+    offset = bias.unsqueeze(1) + (params["blend.center"] @ weight)
+    parts, levels = split(evidence, len(params["blend.levels"]))
+    return offset - (parts @ weight).squeeze(-1) + levels @ params["blend.levels"]
+
+
+def split(evidence: Tensor, n_levels: int) -> tuple[Tensor, Tensor]:
+    """Return the parts of the evidence, and the levels that follow them."""
+    n_parts = evidence.shape[-1] - n_levels
+    return evidence[..., :n_parts], evidence[..., n_parts:]
 
 
 def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,11 +45,13 @@ def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
     return weight, bias[0] + bias[1] * k.squeeze(-1)
 
 
-def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Params:
+def fit_blend(
+    evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool, n_levels: int = 0
+) -> Params:
     """Learn the weights of the parts from episodes of tasks the networks did not see.
 
-    evidence (B, Q, C), y (B, Q) in {-1, +1}, n_support (B,). What follows the parts in
-    the evidence are levels that scores are set against. The weights minimise the
+    evidence (B, Q, C + L), y (B, Q) in {-1, +1}, n_support (B,). The last of C parts,
+    where a support has labelled outliers, is never used alone. The weights minimise the
     logistic ranking loss of outliers against inliers of their episode, with a pull
     towards equal weights. The blend is kept only where it ranks these episodes at least
     as well as each part by itself; else the best part is used alone. Without `learn`
@@ -39,7 +59,7 @@ def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Pa
     scores are log-odds.
     """
     inlier = y == 1
-    evidence, levels = evidence[..., :N_PARTS], evidence[..., N_PARTS:]
+    evidence, levels = split(evidence, n_levels)
     own = evidence[inlier]
     center, scale = own.mean(dim=0), own.std(dim=0).clamp_min(1e-3)
     # The margin to labelled outliers is zero for most rows: it keeps its own unit.
@@ -125,7 +145,8 @@ def _calibrated(
     k = (n_support.log() / 4 - 0.5).unsqueeze(1).expand_as(total)
     x = torch.stack([torch.ones_like(total), k, -total], dim=-1).flatten(0, 1)
     levels = levels.flatten(0, 1).to(x.dtype)
-    center, scale = levels.mean(dim=0), levels.std(dim=0, correction=0).clamp_min(1e-3)
+    center = levels.mean(dim=0)
+    scale = (levels - center).square().mean(dim=0).sqrt().clamp_min(1e-3)
     x = torch.cat([x, (levels - center) / scale], dim=1)
     start = torch.zeros(x.shape[1], dtype=x.dtype)
     start[2] = 1.0
@@ -154,6 +175,7 @@ def _logistic(x: Tensor, target: Tensor, start: Tensor, pull: float = 1e-3) -> T
         gradient = x.t() @ (p - target) / len(x) + pull * (beta - start)
         hessian = x.t() @ (x * (p * (1 - p)).unsqueeze(1)) / len(x) + pull * eye
         step = torch.linalg.solve(hessian, gradient)
+        # Where outliers are far off, a full step may lead away from the minimum.
         while (now := loss_of(beta - step)) > loss and step.abs().max() > 1e-9:
             step = step / 2
         if loss - now < 1e-12:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.blend import N_PARTS, weights
+from skmetaad.core.blend import FLOOR, log_distances, log_odds
 from skmetaad.core.cohort import levels
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.gaussian import fit_gaussian, gaussian_distances
@@ -15,8 +15,14 @@ from skmetaad.core.nets import Params, sq_distances
 from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
 
-# Smallest distance told apart from zero, in units of a typical one.
-FLOOR = 0.05
+# Parts of the evidence.
+PARTS = (
+    "nearest row",
+    "nearest embedding",
+    "prototype",
+    "covariance",
+    "labelled outlier",
+)
 
 
 @dataclass(frozen=True)
@@ -140,8 +146,7 @@ class Prototype:
     def _evidence(
         params: Params, state: Params, embedded: Tensor, squared: list[Tensor]
     ) -> Tensor:
-        # Smooth at zero, where rounding decides about the distance itself.
-        logs = 0.5 * (torch.stack(squared, dim=-1) + FLOOR**2).log()
+        logs = log_distances(squared)
         margin = (logs[..., 1:2] - logs[..., 4:]).clamp_min(0.0)
         parts = [logs[..., :4], margin]
         if "cohort.prototypes" in params:
@@ -151,14 +156,7 @@ class Prototype:
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         """Return the log-odds of an inlier, (T, R)."""
         n = state["inlier"].sum(dim=1).clamp_min(1)
-        return self._log_odds(params, self.evidence(params, state, query), n)
-
-    def _log_odds(self, params: Params, evidence: Tensor, n: Tensor) -> Tensor:
-        weight, bias = weights(params, n.to(evidence.dtype))
-        weight = (weight / params["blend.scale"]).unsqueeze(-1)
-        offset = bias.unsqueeze(1) + (params["blend.center"] @ weight)
-        score = offset - (evidence[..., :N_PARTS] @ weight).squeeze(-1)
-        return score + evidence[..., N_PARTS:] @ params["blend.levels"]
+        return log_odds(params, self.evidence(params, state, query), n)
 
     def held_out(self, params: Params, state: Params) -> Tensor:
         """Score each support inlier against the others, (T, K); NaN where none are.
@@ -182,7 +180,7 @@ class Prototype:
             nearest(d, state["outlier"]),
         ]
         evidence = self._evidence(params, state, embedded, found)
-        score = self._log_odds(params, evidence, (n.squeeze(1) - 1).clamp_min(1))
+        score = log_odds(params, evidence, (n.squeeze(1) - 1).clamp_min(1))
         return score.masked_fill(~inlier | (n < 2), float("nan"))
 
     def loss(self, params: Params, batch: Batch) -> Tensor:

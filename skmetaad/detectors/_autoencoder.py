@@ -1,11 +1,21 @@
 """MAML on an autoencoder."""
 
-from numbers import Real
+from numbers import Integral, Real
+
+import numpy as np
+import torch
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.autoencoder import VARIANTS, MAMLAutoencoder
 from skmetaad.core.codecs import ConvCodec, DenseCodec
+from skmetaad.core.latent import LatentAutoencoder
 from skmetaad.core.nets import ACTIVATIONS
+from skmetaad.detectors._blended import (
+    BLEND_SHOTS,
+    cross_fitted,
+    data_whitening,
+    learned_blend,
+)
 from skmetaad.detectors._inner_loop import InnerLoop
 from skmetaad.detectors._torch import TorchMetaDetector
 
@@ -34,6 +44,23 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     the squared reconstruction error under learned feature weights, :math:`\ell` the
     mean of :math:`\log e` over the support, and a, b, c are learned.
 
+    With ``anomaly_score="mahalanobis"``, `n_networks` networks adapt side by side, and
+    what they make of a row is judged beside what they make of the support [10]_: with
+    the code h, the values of the bottleneck before any activation, and the residual r,
+    output minus input, the score is
+
+    .. math:: b_K - \tfrac12 w_1 (\log e(x) - c \ell) - w_2 \log d(h) - w_3 \log d(r)
+              - w_4 \log \min_i \lVert A^T (h - h_i) \rVert
+              - w_5 \log \min_i \lVert x - x_i \rVert - w_6 \log d(x)
+
+    where d is the Mahalanobis distance to the support's mean under its covariance,
+    shrunk to that within the fleet's tasks, A whitens codes within tasks, and
+    logarithms are means over networks. The weights are learned on tasks that the
+    networks have not seen, and where one part alone ranks these better, it is used
+    alone; the last two, which need no network, guard against networks that are no use
+    on new tasks. A labelled outlier in the support counts by how much its code is
+    nearer than the nearest inlier's.
+
     Parameters
     ----------
     architecture : {"dense", "conv"}, default="dense"
@@ -58,6 +85,14 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         a normal distribution, and the encoder against it [8]_. Scoring adds no noise.
     noise : float, default=0.2
         Standard deviation of the noise of "denoising", in units of a task's features.
+    anomaly_score : {"reconstruction", "mahalanobis"}, default="reconstruction"
+        What rows are judged by: the reconstruction error, or beside it the Mahalanobis
+        distances of code and residual, guarded by distances between rows. The latter
+        takes `n_networks` times as long.
+    n_networks : int, default=3
+        Networks for "mahalanobis". Each trains without one share of the tasks, on
+        which the parts of the score are weighed; never more than there are tasks. With
+        one and no tasks held out by `early_stopping`, the parts count the same.
     algorithm : {"maml", "fomaml", "reptile", "anil", "meta-sgd"}, default="maml"
         What the outer loop learns, and how. "maml" differentiates through the inner
         loop's gradients [1]_; "fomaml" takes them as constants [1]_; "reptile" moves
@@ -144,7 +179,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     Attributes
     ----------
     meta_ : dict of str to ndarray
-        The meta-learned start, inner rates, score head, and scaling.
+        The meta-learned start, inner rates, score head, and scaling; for "mahalanobis"
+        those of all networks, on a leading axis, and the weights of the parts.
     state_ : dict of str to ndarray
         The adapted networks, with a leading axis of tasks.
     reference_ : dict of str to ndarray or None
@@ -190,6 +226,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     .. [8] Makhzani, Shlens, Jaitly, Goodfellow, Frey (2015). Adversarial
        Autoencoders. :arxiv:`1511.05644`
     .. [9] Yin, Tang, Xu, Wang (2018). Adversarial Meta-Learning. :arxiv:`1806.03316`
+    .. [10] Denouden, Salay, Czarnecki, Abdelzad, Phan, Vernekar (2018). Improving
+       Reconstruction Autoencoder Out-of-distribution Detection with Mahalanobis
+       Distance. :arxiv:`1812.02765`
 
     Examples
     --------
@@ -213,6 +252,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
         "variant": [StrOptions(set(VARIANTS))],
         "noise": [Interval(Real, 0, None, closed="left")],
+        "anomaly_score": [StrOptions({"reconstruction", "mahalanobis"})],
+        "n_networks": [Interval(Integral, 1, None, closed="left")],
         "separation_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -226,6 +267,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         standardize=True,
         variant="plain",
         noise=0.2,
+        anomaly_score="reconstruction",
+        n_networks=3,
         algorithm="maml",
         inner_steps=3,
         inner_rate=0.1,
@@ -265,6 +308,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         self.standardize = standardize
         self.variant = variant
         self.noise = noise
+        self.anomaly_score = anomaly_score
+        self.n_networks = n_networks
         self.algorithm = algorithm
         self.inner_steps = inner_steps
         self.inner_rate = inner_rate
@@ -298,7 +343,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         return DenseCodec(sizes, self.activation)
 
     def _core(self, n_features, n_parts=1):
-        return MAMLAutoencoder(
+        single = MAMLAutoencoder(
             self._codec(n_features),
             standardize=self.standardize,
             variant=self.variant,
@@ -306,3 +351,43 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
             separation_weight=self.separation_weight,
             **self._inner_options(),
         )
+        if self.anomaly_score == "reconstruction":
+            return single
+        return LatentAutoencoder(single, n_parts)
+
+    def _parts(self, tasks, rng):
+        if self.anomaly_score == "reconstruction":
+            return [tasks]
+        return cross_fitted(tasks, self.n_networks, rng)
+
+    def _networks(self, core, params, batches):
+        if self.anomaly_score == "reconstruction":
+            yield core, params, batches[0]
+            return
+        for i, batch in enumerate(batches):
+            yield core.single, core.network(params, i), batch
+
+    def _after(self, core, params, draw, unseen):
+        if self.anomaly_score == "reconstruction":
+            return {}
+        nets = core.networks(params)
+        found = [
+            core.known(net, self._episodes_of(draw, tasks))
+            for net, tasks in zip(nets, unseen, strict=True)
+        ]
+        nets = [
+            net | own | data_whitening(params, draw, tasks)
+            for net, own, tasks in zip(nets, found, unseen, strict=True)
+        ]
+        blend = learned_blend(
+            lambda i, batch: core.weighed(nets[i], batch), draw, unseen
+        )
+        stacked = {k: torch.stack([each[k] for each in found]) for k in found[0]}
+        return blend | stacked | data_whitening(params, draw, [])
+
+    def _episodes_of(self, draw, unseen):
+        """Yield episodes of the tasks that a network has seen."""
+        tasks = np.setdiff1d(draw.sampler.usable, unseen)
+        for n_support in BLEND_SHOTS:
+            sampler = draw.other_sampler(n_support=n_support, n_query=64)
+            yield draw(24, tasks, sampler=sampler)

@@ -32,12 +32,21 @@ class InnerLoop:
         names += ("checkpoint_inner",)
         return {name: getattr(self, name) for name in names}
 
+    def _networks(self, core, params, batches):
+        """Yield the core of each network, its parameters and its batch."""
+        yield core, params, batches[0]
+
     def _loss(self, core, params, batches, progress):
-        (batch,) = batches
         weights = None
         if self.multi_step_loss:
             weights = step_weights(self.inner_steps, progress / self.multi_step_loss)
+        losses = [
+            self._loss_of(*network, weights)
+            for network in self._networks(core, params, batches)
+        ]
+        return sum(losses) / len(losses)
 
+    def _loss_of(self, core, params, batch, weights):
         def loss_of(batch):
             return core.loss(params, batch, weights)
 
@@ -47,20 +56,24 @@ class InnerLoop:
         return loss_of(batch)
 
     def _pieces(self, batches):
-        (batch,) = batches
-        n_tasks = len(batch.support)
+        n_tasks = len(batches[0].support)
         size = self.max_tasks_at_once or n_tasks
         # Episodes of a batch have as many inliers each, so that means of parts weighted
         # by their episodes are those of the whole.
         for start in range(0, n_tasks, size):
             here = slice(start, start + size)
-            part = Batch(*[None if v is None else v[here] for v in batch])
-            yield len(part.support) / n_tasks, [part]
+            part = [
+                Batch(*[None if v is None else v[here] for v in batch])
+                for batch in batches
+            ]
+            yield len(part[0].support) / n_tasks, part
 
     def _diverged(self, core, params, batches):
-        (batch,) = batches
-        mask = batch.support_y != 0
-        state = core.adapt(params, batch.support, batch.support_y, mask)
-        values = [value.reshape(len(mask), -1) for value in state.values()]
-        usable = torch.cat([v.isfinite().all(dim=1, keepdim=True) for v in values], 1)
-        return np.unique(batch.task[~usable.all(dim=1)])
+        found = []
+        for single, net, batch in self._networks(core, params, batches):
+            mask = batch.support_y != 0
+            state = single.adapt(net, batch.support, batch.support_y, mask)
+            values = [value.reshape(len(mask), -1) for value in state.values()]
+            usable = [v.isfinite().all(dim=1, keepdim=True) for v in values]
+            found.append(batch.task[~torch.cat(usable, dim=1).all(dim=1)])
+        return np.unique(np.concatenate(found))

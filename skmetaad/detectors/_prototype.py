@@ -1,20 +1,20 @@
 """One-class prototypical network."""
 
-from itertools import product
 from numbers import Integral
 
 import numpy as np
 import torch
 
 from skmetaad._compat import Interval
-from skmetaad.core.blend import fit_blend
-from skmetaad.core.gaussian import fleet_whitening
-from skmetaad.core.prototype import Prototype, row_unit
+from skmetaad.core.prototype import Prototype
 from skmetaad.core.state import to_tensor, to_tensors
+from skmetaad.detectors._blended import (
+    cross_fitted,
+    data_whitening,
+    learned_blend,
+)
 from skmetaad.detectors._encoded import EncoderDetector
 
-# Support sizes of the episodes on which the parts of the score are weighed.
-BLEND_SHOTS = (1, 2, 5, 10, 20, 50)
 # Rows that the prototypes of the cohort are made of.
 COHORT_SHOTS = 10
 
@@ -307,11 +307,7 @@ class MetaPrototypeDetector(EncoderDetector):
         )
 
     def _parts(self, tasks, rng):
-        n = min(self.n_networks, len(tasks))
-        if n == 1:
-            return [tasks]
-        order = rng.permutation(tasks)
-        return [np.sort(np.setdiff1d(tasks, order[i::n])) for i in range(n)]
+        return cross_fitted(tasks, self.n_networks, rng)
 
     def _loss(self, core, params, batches, progress):
         losses = [
@@ -320,33 +316,28 @@ class MetaPrototypeDetector(EncoderDetector):
         return sum(losses) / len(losses)
 
     def _after(self, core, params, draw, unseen):
-        learn = all(map(len, unseen))
-        evidence, labels, shots = [], [], []
+        nets = []
         for i, tasks in enumerate(unseen):
-            net = core.network(params, i) | self._whitening(params, draw, tasks)
-            net |= self._cohort(core, net, draw, tasks)
-            for n_support, n_outliers in product(BLEND_SHOTS, (0, 3)):
-                sampler = draw.other_sampler(
-                    n_support=n_support, n_query=64, n_support_outliers=n_outliers
-                )
-                batch = draw(24, tasks if learn else None, sampler=sampler)
-                state = core.adapt(
-                    net, batch.support, batch.support_y, batch.support_y != 0
-                )
-                evidence.append(core.evidence(net, state, batch.query).double())
-                labels.append(batch.query_y)
-                shots.append(state["inlier"].sum(dim=1).double())
-        blend = fit_blend(
-            torch.cat(evidence), torch.cat(labels), torch.cat(shots), learn
-        )
-        whitening = self._whitening(params, draw, [])
+            net = core.network(params, i) | data_whitening(params, draw, tasks)
+            nets.append(net | self._cohort(core, net, draw, tasks))
+
+        def evidence_of(i, batch):
+            state = core.adapt(
+                nets[i], batch.support, batch.support_y, batch.support_y != 0
+            )
+            n_inliers = state["inlier"].sum(dim=1)
+            return core.evidence(nets[i], state, batch.query), n_inliers
+
+        n_levels = 2 if self.n_cohort else 0
+        blend = learned_blend(evidence_of, draw, unseen, n_levels)
+        whitening = data_whitening(params, draw, [])
         return blend | whitening | self._cohort(core, params, draw, [])
 
     def _cohort(self, core, params, draw, without):
         """Return the prototypes of training tasks, some of these left out."""
-        tasks = np.setdiff1d(draw.sampler.usable, without)
-        if not self.n_cohort or not len(tasks):
+        if not self.n_cohort:
             return {}
+        tasks = np.setdiff1d(draw.sampler.usable, without)
         sampler = draw.other_sampler(
             n_support=COHORT_SHOTS, n_support_outliers=0, contamination=0.0
         )
@@ -354,13 +345,3 @@ class MetaPrototypeDetector(EncoderDetector):
         y = batch.support_y
         state = core.embedded(params, batch.support, y, y != 0)
         return {"cohort.prototypes": state["prototype"].flatten(0, 1)}
-
-    def _whitening(self, params, draw, without):
-        """Return what whitens rows, learned from all tasks but some."""
-        kept = ~np.isin(draw.code, without)
-        if draw.y is not None:
-            kept &= draw.y != -1
-        rows = draw.rows[torch.from_numpy(kept)] * row_unit(params)
-        _, code = np.unique(draw.code[kept], return_inverse=True)
-        whitening = fleet_whitening(rows, torch.from_numpy(code))
-        return {"gauss.whitening": whitening.float()}
