@@ -24,8 +24,10 @@ from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
 
 from skmetaad.core.codecs import ConvCodec
-from skmetaad.core.inner import dense_inner_loop, inner_loop
-from skmetaad.core.nets import LowRank, init_mlp, mlp
+from skmetaad.core.dense_loop import dense_inner_loop
+from skmetaad.core.dense_step import Loss
+from skmetaad.core.inner import inner_loop
+from skmetaad.core.nets import init_mlp, mlp, whole
 
 try:
     import torchopt
@@ -48,21 +50,22 @@ def outer(fast, query):
     return mse_loss(mlp(fast, query, N_LAYERS), query) * len(query)
 
 
+def loss_on(support):
+    """Return the mean squared error of the support's rows."""
+    normal = torch.full(support.shape[:2], 1.0 / N_SUPPORT)
+    return Loss(normal, None, support.shape[2], "relu")
+
+
 def written_out(params, support, query, n_steps, order=2):
     rates = {name: torch.full((n_steps,), RATE) for name in params}
-
-    def output_gradient(found, support):
-        return (found - support) * (2.0 / found[0].numel())
-
     (fast,) = dense_inner_loop(
         params,
         support,
         support,
-        output_gradient,
+        loss_on(support),
         rates,
         prefix="",
         n_layers=N_LAYERS,
-        activation="relu",
         order=order,
     )
     return torch.autograd.grad(outer(fast, query), list(params.values()))
@@ -199,25 +202,18 @@ def at_once(params, support, query, n_steps, algorithm, conv):
         net = params | net
         return (reconstructed(net, support) - support).square().mean(dim=(1, 2))
 
-    def output_gradient(found, support):
-        return (found - support) * (2.0 / found[0].numel())
-
     with torch.set_grad_enabled(algorithm != "reptile"):
         if conv:
             start = {name: params[name] for name in names}
             (fast,) = inner_loop(start, loss_of, rates, len(support), **options)
         else:
-            options |= {"prefix": "", "n_layers": N_LAYERS, "activation": "relu"}
-            data = support, support, output_gradient, rates
+            data = support, support, loss_on(support), rates
+            options |= {"prefix": "", "n_layers": N_LAYERS}
             (fast,) = dense_inner_loop(params, *data, **options)
         if algorithm == "reptile":
-            return pulled(params, {k: whole(v) for k, v in fast.items()})
+            return pulled(params, whole(fast))
     loss = mse_loss(reconstructed(params | fast, query), query) * len(query)
     return torch.autograd.grad(loss, list(params.values()))
-
-
-def whole(value):
-    return value.dense() if isinstance(value, LowRank) else value
 
 
 def one_by_one(net, support, query, n_steps, algorithm):

@@ -16,14 +16,19 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def back(activation: str, gradient: Tensor, x: Tensor) -> Tensor:
-    """Return the gradient at x from that at the activation of x."""
+def slope_of(activation: str, z: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return an activation's first and second derivative at z, None if it has none."""
     if activation == "relu":
-        return torch.ops.aten.threshold_backward(gradient, x, 0)
+        return (z > 0).to(z.dtype), None
     if activation == "tanh":
-        return torch.ops.aten.tanh_backward(gradient, torch.tanh(x))
-    gate = torch.sigmoid(x)  # silu's own backward cannot be differentiated again
-    return gradient * (gate + x * gate * (1.0 - gate))
+        y = torch.tanh(z)
+        slope = 1.0 - y * y
+        return slope, -2.0 * y * slope
+    if activation == "silu":
+        gate = torch.sigmoid(z)
+        bend = gate * (1.0 - gate)
+        return gate + z * bend, bend * (2.0 + z * (1.0 - 2.0 * gate))
+    return torch.ones_like(z), None
 
 
 def init_mlp(
@@ -67,32 +72,73 @@ def mlp(
 
 
 class LowRank(NamedTuple):
-    """Weights W - A^T D of each task: W (in, out), A (T, r, in), D (T, r, out)."""
+    """Weights W + A^T D of each task: W (in, out), A (T, r, in), D (T, r, out)."""
 
     weight: Tensor
     left: Tensor
     right: Tensor
 
-    def apply(self, x: Tensor) -> Tensor:
-        """Return x (W - A^T D) for x (T, R, in)."""
-        return torch.baddbmm(x @ self.weight, x @ self.left.mT, self.right, alpha=-1.0)
-
-    def apply_transposed(self, x: Tensor) -> Tensor:
-        """Return x (W - A^T D)^T for x (T, R, out)."""
-        return torch.baddbmm(
-            x @ self.weight.t(), x @ self.right.mT, self.left, alpha=-1.0
-        )
+    def affine(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Return x (W + A^T D) + b for x (T, R, in) and b (T, out)."""
+        small = torch.baddbmm(bias.unsqueeze(1), torch.bmm(x, self.left.mT), self.right)
+        return _onto(small, x, self.weight)
 
     def dense(self) -> Tensor:
         """Return the weights themselves, (T, in, out)."""
         whole = self.weight.expand(len(self.left), -1, -1)
-        return torch.baddbmm(whole, self.left.mT, self.right, alpha=-1.0)
+        return torch.baddbmm(whole, self.left.mT, self.right)
 
 
-def affine(x: Tensor, weight: Tensor | LowRank, bias: Tensor) -> Tensor:
+class Spanned(NamedTuple):
+    """Weights E Z of each task: E (T, in, m), and Z of shared and of own rows."""
+
+    coef: Tensor
+    shared: Tensor
+    own: Tensor
+
+    def affine(self, x: Tensor, bias: Tensor) -> Tensor:
+        """Return x E Z + b for x (T, R, in) and b (T, out)."""
+        shared, own = self._parts(torch.bmm(x, self.coef))
+        small = torch.baddbmm(bias.unsqueeze(1), own, self.own)
+        return _onto(small, shared, self.shared)
+
+    def dense(self) -> Tensor:
+        """Return the weights themselves, (T, in, out)."""
+        shared, own = self._parts(self.coef)
+        return _onto(torch.bmm(own, self.own), shared, self.shared)
+
+    def _parts(self, coef: Tensor) -> tuple[Tensor, Tensor]:
+        n = len(self.shared)
+        return coef[:, :, :n], coef[:, :, n:]
+
+
+def _onto(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """Return start + x W for x (T, R, in) and W (in, out)."""
+    return torch.addmm(start.flatten(0, 1), x.flatten(0, 1), weight).view(start.shape)
+
+
+Net = dict[str, Tensor | LowRank | Spanned]
+
+
+def whole(net: Net) -> Params:
+    """Return a network all of whose weights are tensors."""
+    return {k: v if isinstance(v, Tensor) else v.dense() for k, v in net.items()}
+
+
+def detached(net: Net) -> Net:
+    """Return a network through which no gradient passes."""
+    return {
+        name: value.detach()
+        if isinstance(value, Tensor)
+        else type(value)(*[part.detach() for part in value])
+        for name, value in net.items()
+    }
+
+
+def affine(x: Tensor, weight: Tensor | LowRank | Spanned, bias: Tensor) -> Tensor:
     """Return x W + b for shared (in, out) or per-task (T, in, out) weights."""
-    if isinstance(weight, LowRank):
-        return weight.apply(x) + bias.unsqueeze(-2)
+    if not isinstance(weight, Tensor):
+        return weight.affine(x, bias)
     if weight.dim() == 2:
         return torch.nn.functional.linear(x, weight.t(), bias)
     return torch.baddbmm(bias.unsqueeze(-2), x, weight)
