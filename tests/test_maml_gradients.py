@@ -182,7 +182,11 @@ def test_wide_layers_have_the_gradient_of_autograd(algorithm, activation, monkey
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-9, err_msg=name)
     for name, value in results[0][2].items():
         np.testing.assert_allclose(
-            value.detach(), results[1][2][name].detach(), rtol=1e-9, atol=1e-15, err_msg=name
+            value.detach(),
+            results[1][2][name].detach(),
+            rtol=1e-9,
+            atol=1e-15,
+            err_msg=name,
         )
 
 

@@ -4,7 +4,7 @@
 in one node of autograd's graph, for layers in whatever form is cheaper.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -14,16 +14,18 @@ from torch.autograd.function import once_differentiable
 
 from skmetaad.core.dense_step import (
     Frame,
+    Layer,
     Loss,
     Step,
-    at_rates,
+    gradients,
     moved,
     take_step,
     turned_back,
 )
 from skmetaad.core.nets import ACTIVATIONS, LowRank, Net, Params, Spanned, mlp
+from skmetaad.core.products import product
 
-Pair = tuple[Tensor, Tensor]  # what belongs to a layer's weights and to its bias
+N_FRAME = len(Frame._fields)
 
 
 class Plan(NamedTuple):
@@ -33,6 +35,7 @@ class Plan(NamedTuple):
     n_layers: int
     n_steps: int
     order: int
+    each_element: bool
     each: bool
     checkpoint: bool
 
@@ -76,12 +79,14 @@ def dense_inner_loop(
     starts = [(params[w], params[b]) for w, b in names[first:]]
     paces = [(rates[w], rates[b]) for w, b in names[first:]]
     forms = [_Plain(*start) for start in starts]
-    if paces[0][0].dim() == 1:  # these forms know no rates of single elements
-        if len(forms) > 1 and 2 * x.shape[1] <= x.shape[2]:
+    each_element = paces[0][0].dim() > 1
+    if not each_element:
+        if len(forms) > 1 and 8 * x.shape[1] <= x.shape[2]:
             forms[0] = _First(*starts[0], x, order)
         if 2 * (len(starts[-1][0]) + 1 + x.shape[1]) <= target.shape[2]:
             forms[-1] = _Last(*starts[-1], target, order)
-    plan = Plan(loss, len(forms), len(paces[0][0]), order, each, checkpoint)
+    n_steps = len(paces[0][0])
+    plan = Plan(loss, len(forms), n_steps, order, each_element, each, checkpoint)
     frame = Frame(*forms[0].inputs(x), *forms[-1].outputs(target))
     flat = [v for form in forms for v in form.start] + [v for p in paces for v in p]
     found = _Adapted.apply(plan, *frame, *flat)
@@ -101,14 +106,13 @@ class _Plain:
     def __init__(self, weight: Tensor, bias: Tensor):
         self.start = weight, bias
 
-    def inputs(self, x: Tensor) -> tuple[Tensor, Tensor, None]:
-        rows = _with_ones(x)
-        return rows, rows, None
+    def inputs(self, x: Tensor) -> tuple[Tensor, None]:
+        return x, None
 
     def outputs(self, target: Tensor) -> tuple[Tensor, None]:
         return target, None
 
-    def end(self, weight: Tensor, bias: Tensor) -> Pair:
+    def end(self, weight: Tensor, bias: Tensor) -> Layer:
         return weight, bias
 
 
@@ -119,9 +123,8 @@ class _First(_Plain):
         self.weight, self.rows = weight, x.detach() if order == 1 else x
         self.start = weight.new_zeros(x.shape[1], weight.shape[1]), bias
 
-    def inputs(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        unit = torch.eye(x.shape[1], dtype=x.dtype).expand(len(x), -1, -1)
-        return _with_ones(torch.bmm(x, x.mT)), _with_ones(unit), x @ self.weight
+    def inputs(self, x: Tensor) -> Layer:
+        return torch.bmm(x, x.mT), product(x, self.weight)
 
     def end(self, right: Tensor, bias: Tensor) -> tuple[LowRank, Tensor]:
         return LowRank(self.weight, self.rows, right), bias
@@ -138,9 +141,9 @@ class _Last(_Plain):
         self.start = unit[: len(weight)], unit[len(weight)]
         self.target = unit[len(self.shared) :]
 
-    def outputs(self, target: Tensor) -> Pair:
-        shared = (self.shared @ self.shared.t()).expand(len(target), -1, -1)
-        cross, own = target @ self.shared.t(), torch.bmm(target, target.mT)
+    def outputs(self, target: Tensor) -> Layer:
+        shared = product(self.shared, self.shared.t()).expand(len(target), -1, -1)
+        cross, own = product(target, self.shared.t()), torch.bmm(target, target.mT)
         upper = torch.cat([shared, cross.mT], dim=2)
         return self.target, torch.cat([upper, torch.cat([cross, own], dim=2)], dim=1)
 
@@ -161,118 +164,115 @@ class _Adapted(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, plan, *tensors):
-        frame, starts, rates = _parts(plan, tensors)
-        weights = [
-            torch.cat([weight, bias.unsqueeze(0)]).expand(len(frame.rows), -1, -1)
-            for weight, bias in starts
-        ]
+        frame, values = Frame(*tensors[:N_FRAME]), _pairs(tensors[N_FRAME:])
+        layers, paces = values[: plan.n_layers], values[plan.n_layers :]
+        rates = _rates(plan, paces)
         found, kept = [], []
         for span in plan.spans():
             if plan.checkpoint:
-                kept.append(weights)
+                kept += [value for layer in layers for value in layer]
             for i in span:
-                step = take_step(plan.loss, frame, weights)
+                step = take_step(plan.loss, frame, layers)
                 if not plan.checkpoint:
-                    kept.append(step.flat())
-                weights = moved(frame, step, [rate[i] for rate in rates])
+                    kept += step.flat()
+                layers = moved(frame, step, layers, rates[i])
                 if plan.given(i):
-                    found += [part for w in weights for part in (w[:, :-1], w[:, -1])]
+                    found += [value for layer in layers for value in layer]
         ctx.plan = plan
-        ctx.save_for_backward(*tensors, *[value for part in kept for value in part])
+        ctx.save_for_backward(*tensors, *kept)
         ctx.set_materialize_grads(False)
         return tuple(found)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *gradients):
-        plan, n = ctx.plan, ctx.plan.n_layers
-        wanted, n_tensors = ctx.needs_input_grad[1:], 5 + 4 * n
-        tensors, kept = ctx.saved_tensors[:n_tensors], ctx.saved_tensors[n_tensors:]
-        frame, starts, rates = _parts(plan, tensors)
-        n_tasks, ends = len(frame.rows), list(gradients)
+    def backward(ctx, *at_ends):
+        plan, wanted = ctx.plan, ctx.needs_input_grad[1:]
+        n, ends = 2 * plan.n_layers, _pairs(at_ends)
+        tensors, kept = _cut(ctx.saved_tensors, N_FRAME + 2 * n)
+        frame, paces = Frame(*tensors[:N_FRAME]), _pairs(tensors[N_FRAME + n :])
+        rates = _rates(plan, paces)
         at_frame = {
             name: torch.zeros_like(value)
             for name, value, want in zip(Frame._fields, frame, wanted, strict=False)
             if want and plan.order == 2
         }
-        bars = [w.new_zeros(n_tasks, len(w) + 1, w.shape[1]) for w, _ in starts]
-        at_pace = [torch.zeros_like(rate) for rate in rates]
-        spans = plan.spans()
+        at_paces = [tuple(map(torch.zeros_like, pace)) for pace in paces]
+        paced = any(wanted[N_FRAME + n :])
+        bars, spans = None, plan.spans()
         size = len(kept) // len(spans)
         for k in range(len(spans) - 1, -1, -1):
             part = kept[k * size : (k + 1) * size]
-            for i, step in zip(
-                spans[k][::-1], _again(plan, frame, part, rates, spans[k]), strict=True
-            ):
+            steps = _again(plan, frame, part, rates, spans[k])
+            for i, step in zip(spans[k][::-1], steps, strict=True):
                 if plan.given(i):
-                    _add(bars, ends[-2 * n :])
-                    del ends[-2 * n :]
-                now = [rate[i] for rate in rates]
-                if any(wanted[5 + 2 * n :]):
-                    for total, own in zip(
-                        at_pace, at_rates(frame, step, now, bars), strict=True
-                    ):
-                        total[i] = own
+                    ends, last = _cut(ends, -plan.n_layers)
+                    bars = _plus(bars, last, step, frame)
+                if paced:
+                    _add_at_rates(at_paces, i, bars, gradients(frame, step), step.by)
                 if plan.order == 2:
-                    turned_back(plan.loss, frame, step, now, bars, at_frame)
+                    bars = turned_back(plan.loss, frame, step, rates[i], bars, at_frame)
         found = [at_frame.get(name) for name in Frame._fields]
-        for bar in bars:
-            bar = bar.sum(dim=0)
-            found += [bar[:-1], bar[-1]]
-        for pace in at_pace:
-            found += _parted(pace, tensors[-1].dim() > 1)
+        for (weight, bias), like in zip(bars, step.weights, strict=True):
+            shared = plan.order == 2 and like.dim() == 2
+            found += [weight, bias] if shared else [weight.sum(dim=0), bias.sum(dim=0)]
+        found += [value for pace in at_paces for value in pace]
         return None, *[
             v if want else None for v, want in zip(found, wanted, strict=True)
         ]
 
 
 def _again(
-    plan: Plan, frame: Frame, kept: tuple, rates: list[Tensor], span: range
+    plan: Plan, frame: Frame, kept: Sequence, rates: list, span: range
 ) -> list[Step]:
     """Return the steps of a span, the last one first."""
     if not plan.checkpoint:
         return [Step.of(kept, plan.n_layers)]
-    steps, weights = [], list(kept)
+    steps, layers = [], _pairs(kept)
     for i in span:
-        steps.insert(0, take_step(plan.loss, frame, weights))
-        weights = moved(frame, steps[0], [rate[i] for rate in rates])
+        steps.insert(0, take_step(plan.loss, frame, layers))
+        layers = moved(frame, steps[0], layers, rates[i])
     return steps
 
 
-def _add(bars: list[Tensor], gradients: list[Tensor | None]) -> None:
-    """Add gradients at weights and biases, where there are any."""
-    for bar, (weight, bias) in zip(bars, _pairs(gradients), strict=True):
-        if weight is not None:
-            bar[:, :-1] += weight
-        if bias is not None:
-            bar[:, -1] += bias
+def _plus(
+    bars: list[Layer] | None, ends: list[tuple], step: Step, frame: Frame
+) -> list[Layer]:
+    """Add gradients at layers that are given out, None where there are none."""
+    found = []
+    for i, ((weight, bias), like) in enumerate(zip(ends, step.weights, strict=True)):
+        if weight is None:
+            weight = like.new_zeros(len(frame.rows), *like.shape[-2:])
+        if bias is None:
+            bias = like.new_zeros(len(frame.rows), like.shape[-1])
+        if bars is not None:
+            weight, bias = weight + bars[i][0], bias + bars[i][1]
+        found.append((weight, bias))
+    return found
 
 
-def _parts(plan: Plan, tensors: tuple) -> tuple[Frame, list[Pair], list[Tensor]]:
-    """Return the frame, where the layers start, and the rates of each."""
-    values = _pairs(tensors[5:])
-    starts, paces = values[: plan.n_layers], values[plan.n_layers :]
-    rates = [_joined(*pace, len(w)) for pace, (w, _) in zip(paces, starts, strict=True)]
-    return Frame(*tensors[:5]), starts, rates
+def _rates(plan: Plan, paces: list[Layer]) -> list[list[Layer]]:
+    """Return each step's rates, as numbers if they are not by element."""
+    if not plan.each_element:
+        paces = [(weight.tolist(), bias.tolist()) for weight, bias in paces]
+    return [
+        [(weight[i], bias[i]) for weight, bias in paces] for i in range(plan.n_steps)
+    ]
 
 
-def _joined(weight: Tensor, bias: Tensor, n_in: int) -> Tensor:
-    """Return rates (steps, in + 1, 1), or (steps, in + 1, out), of a layer."""
-    if weight.dim() > 1:
-        return torch.cat([weight, bias.unsqueeze(1)], dim=1)
-    return torch.cat([weight[:, None].expand(-1, n_in), bias[:, None]], 1).unsqueeze(2)
+def _add_at_rates(
+    found: list[Layer], i: int, bars: list[Layer], own: list[Layer], by: Tensor | None
+) -> None:
+    """Add the gradients at the rates of step i, from those at its results."""
+    for layers in zip(found, bars, own, strict=True):
+        for total, bar, gradient in zip(*layers, strict=True):
+            if by is not None:
+                gradient = gradient * by.view(-1, *[1] * (gradient.dim() - 1))
+            total[i] -= (bar * gradient).sum(dim=0).sum_to_size(total[i].shape)
 
 
-def _parted(rate: Tensor, each_element: bool) -> Pair:
-    """Return the gradients at the rates that `_joined` has put together."""
-    if each_element:
-        return rate[:, :-1], rate[:, -1]
-    return rate[:, :-1].sum(dim=(1, 2)), rate[:, -1, 0]
+def _cut(values: Sequence, at: int) -> tuple[Sequence, Sequence]:
+    return values[:at], values[at:]
 
 
 def _pairs(values):
     return list(zip(values[::2], values[1::2], strict=True))
-
-
-def _with_ones(x: Tensor) -> Tensor:
-    return torch.cat([x, x.new_ones(*x.shape[:2], 1)], dim=2)

@@ -1,17 +1,16 @@
 r"""The inner loop of a dense autoencoder and its meta-gradient, written out.
 
-A layer's inputs a have a column of ones, and the last row of its weights W is the bias.
 With row weights c, the support loss is :math:`\frac12 \sum_k c_k |e_k|^2` for outputs
-:math:`a W` off their target by e. For layers l of L, slopes :math:`\phi'` of the
-activation at the outputs z, and W without its bias where gradients go back, a step is
+off their target by e. For layers l of L with inputs a, outputs :math:`z = a W + b`,
+and slopes :math:`\phi'` of the activation at z, a step is
 
 .. math::
     \delta_L = c e, \quad \delta_l = \phi'_l (\delta_{l+1} W_{l+1}^\top), \quad
-    W_l' = W_l - \alpha_l a_l^\top \delta_l.
+    W_l' = W_l - \alpha_l a_l^\top \delta_l,
 
-Its transposed derivative takes the gradients :math:`\bar W'` of what follows to
-:math:`\bar W = \bar W' + H N`, with :math:`N = -\alpha \bar W'` and the Hessian H of
-the support loss. By Pearlmutter (1994), HN is the derivative R of
+and likewise for b, as if a had a column of ones. Its transposed derivative takes the
+gradients :math:`\bar W'` of what follows to :math:`\bar W = \bar W' + H N`, with
+:math:`N = -\alpha \bar W'` and the Hessian H of the support loss. By Pearlmutter (1994), HN is the derivative R of
 :math:`a^\top \delta` as W moves along N: forward through the layers
 
 .. math::
@@ -29,32 +28,32 @@ What the rows get follows as the gradient of the first layer's inputs does.
 
 Wide layers need not be touched in a step. **First**: weights only ever change by
 combinations of the rows X, so with the Gram matrix :math:`G = X X^\top` what moves is V
-(K, out) in :math:`W + X^\top V`; outputs are :math:`X W + G V` and V's step is
-:math:`\delta` itself. `Frame.rows` and `Frame.ways` are the inputs of these two
-products: G and the identity, or X and X. **Last**: with Z the rows of W, the bias and
-the targets, all later weights are EZ and all errors CZ, so that :math:`Z Z^\top`, the
-`metric`, says all there is to know: E and C take the place of weights and errors, and
-:math:`\delta` goes back as :math:`\delta Z Z^\top E^\top`.
+(K, out) in :math:`W + X^\top V`: outputs are `base` X W plus GV, and V's step is
+:math:`\delta` itself. **Last**: with Z the rows of W, the bias and the targets, all
+later weights are EZ and all errors CZ, so that the `metric` :math:`Z Z^\top` says all
+there is to know: E and C take the place of weights and errors, and :math:`\delta` goes
+back as :math:`\delta Z Z^\top E^\top`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skmetaad.core.nets import ACTIVATIONS, slope_of
+from skmetaad.core.nets import ACTIVATIONS, slope_of, sloped
+
+Layer = tuple[Tensor, Tensor]  # what belongs to its weights and to its bias
 
 
 class Frame(NamedTuple):
     """What stays the same in all steps."""
 
-    rows: Tensor  # (T, K, r), the last of them ones
-    ways: Tensor  # (T, K, r), the last of them ones
-    base: Tensor | None  # (T, K, out), of the first layer
-    target: Tensor  # (T, K, m) or (K, m)
+    rows: Tensor  # (T, K, in), or (T, K, K) if there is a base
+    base: Tensor | None  # (T, K, out)
+    target: Tensor  # (T, K, out), or (K, m) if there is a metric
     metric: Tensor | None  # (T, m, m)
 
 
@@ -107,18 +106,21 @@ def shortening(square: Tensor, clip: float) -> Tensor:
     return (clip / square.clamp_min(1e-30).sqrt()).clamp_max(1.0)
 
 
-def take_step(loss: Loss, frame: Frame, weights: list[Tensor]) -> Step:
-    """Compute all that a step from per-task weights (T, in + 1, out) takes."""
+def take_step(loss: Loss, frame: Frame, layers: list[Layer]) -> Step:
+    """Compute what a step takes; layers are shared (in, out) or of each task."""
     inputs, slopes, curves = [frame.rows], [], []
-    ones = frame.rows[:, :, -1:]
-    z = torch.bmm(frame.rows, weights[0])
-    z = z if frame.base is None else z.add_(frame.base)
-    for weight in weights[1:]:
-        slope, curve = slope_of(loss.activation, z)
+    weight, bias = layers[0]
+    if frame.base is None:
+        z = _affine(frame.rows, weight, bias)
+    else:
+        weight = weight.expand(len(frame.rows), *weight.shape[-2:])
+        z = torch.baddbmm(frame.base + bias.unsqueeze(-2), frame.rows, weight)
+    for weight, bias in layers[1:]:
+        inputs.append(ACTIVATIONS[loss.activation](z))
+        slope, curve = slope_of(loss.activation, z, inputs[-1])
         slopes.append(slope)
         curves.append(curve)
-        inputs.append(torch.cat([ACTIVATIONS[loss.activation](z), ones], dim=2))
-        z = torch.bmm(inputs[-1], weight)
+        z = _affine(inputs[-1], weight, bias)
     error = z.sub_(frame.target)
     seen = error if frame.metric is None else torch.bmm(error, frame.metric)
     weight = loss.normal
@@ -128,38 +130,56 @@ def take_step(loss: Loss, frame: Frame, weights: list[Tensor]) -> Step:
     changes = [weight * error]
     lowered = changes[0] if seen is error else weight * seen
     back, bends = lowered, []
-    for after, slope, curve in zip(
-        weights[:0:-1], slopes[::-1], curves[::-1], strict=True
-    ):
-        back = torch.bmm(back, after[:, :-1].mT)
-        if curve is not None:
-            bends.insert(0, curve * back)
-        back = back * slope
+    for i in range(len(layers) - 1, 0, -1):
+        back = _times(back, layers[i][0].mT)
+        if curves[i - 1] is not None:
+            bends.insert(0, curves[i - 1] * back)
+        back = sloped(loss.activation, back, slopes[i - 1])
         changes.insert(0, back)
-    by = None
-    if loss.clip is not None:
-        pair = _gradients(frame, inputs, changes, lowered)
-        square = sum(map(_dots, *pair))
-        by = shortening(square, loss.clip)[:, None, None]
-    return Step(
-        weights, inputs, slopes, bends, changes, error, seen, lowered, weight, by
+    weights = [weight for weight, _ in layers]
+    step = Step(
+        weights, inputs, slopes, bends, changes, error, seen, lowered, weight, None
     )
+    if loss.clip is None:
+        return step
+    square = _inner(gradients(frame, step), _seen_gradients(frame, step))
+    return step._replace(by=shortening(square, loss.clip)[:, None, None])
 
 
-def moved(frame: Frame, step: Step, rates: list[Tensor]) -> list[Tensor]:
-    """Return the weights after a step, at rates (in + 1, 1) or (in + 1, out)."""
-    found = []
-    ways = [frame.ways, *step.inputs[1:]]
-    for weight, a, change, rate in zip(
-        step.weights, ways, step.changes, rates, strict=True
+def moved(
+    frame: Frame, step: Step, layers: list[Layer], rates: list[Layer]
+) -> list[Layer]:
+    """Return the layers after a step, at rates that are numbers or like layers."""
+    found, changes = [], step.changes
+    if step.by is not None:
+        changes = [step.by * change for change in changes]
+    for i, ((weight, bias), rate, change) in enumerate(
+        zip(layers, rates, changes, strict=True)
     ):
-        if step.by is not None:
-            change = step.by * change
-        if rate.shape[1] == 1:
-            a = a * rate.t()
-            found.append(torch.baddbmm(weight, a.mT, change, alpha=-1.0))
+        total = change.sum(dim=1)
+        if isinstance(rate[0], Tensor):
+            product = torch.bmm(step.inputs[i].mT, change)
+            weight = torch.addcmul(weight, rate[0], product, value=-1.0)
+            found.append((weight, torch.addcmul(bias, rate[1], total, value=-1.0)))
+            continue
+        if i == 0 and frame.base is not None:
+            weight = torch.sub(weight, change, alpha=rate[0])
         else:
-            found.append(torch.addcmul(weight, rate, a.mT @ change, value=-1.0))
+            weight = weight.expand(len(change), *weight.shape[-2:])
+            a = step.inputs[i].mT
+            weight = torch.baddbmm(weight, a, change, alpha=-rate[0])
+        found.append((weight, torch.sub(bias, total, alpha=rate[1])))
+    return found
+
+
+def gradients(frame: Frame, step: Step) -> list[Layer]:
+    """Return the gradients (T, in, out) and (T, out) of the support loss."""
+    found = [
+        (torch.bmm(a.mT, change), change.sum(dim=1))
+        for a, change in zip(step.inputs, step.changes, strict=True)
+    ]
+    if frame.base is not None:
+        found[0] = step.changes[0], found[0][1]
     return found
 
 
@@ -167,97 +187,149 @@ def turned_back(
     loss: Loss,
     frame: Frame,
     step: Step,
-    rates: list[Tensor],
-    bars: list[Tensor],
+    rates: list[Layer],
+    bars: list[Layer],
     found: dict[str, Tensor],
-) -> None:
-    """Turn the gradients `bars` at a step's results into those at its weights.
+) -> list[Layer]:
+    """Turn the gradients `bars` at a step's results into those at its layers.
 
-    They are changed in place. Gradients at the parts of the frame that are in `found`
-    are added there.
+    Those are summed over tasks where layers are shared. Gradients at the parts of the
+    frame that are in `found` are added there.
     """
     error, changes, last = step.error, step.changes, len(bars) - 1
-    ways = [bar * -rate for bar, rate in zip(bars, rates, strict=True)]
+    ways = [_way(rate, bar) for rate, bar in zip(rates, bars, strict=True)]
     if loss.clip is not None:
         ways = _clipped(loss, frame, step, ways, found)
-    turned, tangents = [torch.bmm(frame.ways, ways[0])], []
+    if frame.base is None:
+        turned = [_along(step.inputs[0], ways[0])]
+    else:
+        direction, alpha, at_bias = ways[0]
+        turned = [torch.add(at_bias.unsqueeze(1), direction, alpha=alpha)]
+    tangents = []
     for i in range(1, last + 1):
-        tangents.append(step.slopes[i - 1] * turned[-1])
-        own = torch.bmm(tangents[-1], step.weights[i][:, :-1])
+        tangents.append(sloped(loss.activation, turned[-1], step.slopes[i - 1]))
+        own = _along(step.inputs[i], ways[i])
         if i == last and frame.metric is not None:
-            found["metric"].baddbmm_(changes[i].mT, own)
-            own = torch.bmm(own, frame.metric)
-        turned.append(own.baddbmm_(step.inputs[i], ways[i]))
+            product = _times(tangents[-1], step.weights[i])
+            found["metric"].baddbmm_(changes[i].mT, product)
+            own.baddbmm_(product, frame.metric)
+        else:
+            _add_times(own, tangents[-1], step.weights[i])
+        turned.append(own)
     back = step.weight * turned[-1]
     if loss.odd is not None:
         pushed = _pushed(loss, error, step.seen)
-        share = loss.odd * pushed * (1.0 - pushed) * (2.0 / loss.n_features)
-        share = share * (turned[-1] * error).sum(dim=2) * (2.0 / loss.n_features)
-        back += share.unsqueeze(2) * step.seen
+        share = loss.odd * pushed * (1.0 - pushed) * (2.0 / loss.n_features) ** 2
+        share = (share * (turned[-1] * error).sum(dim=2)).unsqueeze(2)
+        back += share * step.seen
         if "metric" in found:
-            found["metric"].baddbmm_((share.unsqueeze(2) * error).mT, error, alpha=0.5)
+            found["metric"].baddbmm_((share * error).mT, error, alpha=0.5)
     if "target" in found:
         found["target"] -= back
+    ends = []
     for i in range(last, 0, -1):
-        change = step.lowered if i == last else changes[i]
-        bars[i].baddbmm_(step.inputs[i].mT, back)
-        bars[i][:, :-1].baddbmm_(tangents[i - 1].mT, change)
-        back = torch.bmm(back, step.weights[i][:, :-1].mT)
-        back.baddbmm_(changes[i], ways[i][:, :-1].mT).mul_(step.slopes[i - 1])
+        change, (direction, alpha, _) = changes[i], ways[i]
+        end = _turned(bars[i], step.weights[i], step.inputs[i], back)
+        _add_outer(end[0], tangents[i - 1], step.lowered if i == last else change)
+        ends.insert(0, end)
+        back = _times(back, step.weights[i].mT)
+        back.baddbmm_(change, direction.mT, alpha=alpha)
+        back = sloped(loss.activation, back, step.slopes[i - 1])
         if step.bends:
             back += step.bends[i - 1] * turned[i - 1]
-    bars[0].baddbmm_(frame.rows.mT, back)
     if "base" in found:
         found["base"] += back
     if "rows" in found:
-        found["rows"].baddbmm_(back, step.weights[0].mT)
-    if "ways" in found:
-        found["ways"].baddbmm_(changes[0], ways[0].mT)
+        found["rows"] += _times(back, step.weights[0].mT)
+        if frame.base is None:
+            direction, alpha, _ = ways[0]
+            found["rows"].baddbmm_(changes[0], direction.mT, alpha=alpha)
+    return [_turned(bars[0], step.weights[0], frame.rows, back), *ends]
 
 
-def at_rates(
-    frame: Frame, step: Step, rates: list[Tensor], bars: list[Tensor]
-) -> list[Tensor]:
-    """Return the gradients at a step's rates from those at its results."""
-    gradients, _ = _gradients(frame, step.inputs, step.changes, step.lowered)
-    if step.by is not None:
-        gradients = [step.by * g for g in gradients]
-    products = [bar * g for bar, g in zip(bars, gradients, strict=True)]
-    return [
-        -product.sum(dim=0).sum_to_size(rate.shape)
-        for product, rate in zip(products, rates, strict=True)
-    ]
+Way = tuple[Tensor, float, Tensor]  # D, alpha and n of a direction N = alpha D, n
+
+
+def _way(rate: Layer, bar: Layer) -> Way:
+    if isinstance(rate[0], Tensor):
+        return rate[0] * bar[0], -1.0, -rate[1] * bar[1]
+    return bar[0], -rate[0], -rate[1] * bar[1]
 
 
 def _clipped(
-    loss: Loss, frame: Frame, step: Step, ways: list[Tensor], found: dict[str, Tensor]
-) -> list[Tensor]:
+    loss: Loss, frame: Frame, step: Step, ways: list[Way], found: dict[str, Tensor]
+) -> list[Way]:
     """Return the directions in which shortened gradients are differentiated."""
-    own, seen = _gradients(frame, step.inputs, step.changes, step.lowered)
-    inner = sum(map(_dots, own, ways))[:, None, None]
-    away = torch.where(step.by < 1.0, step.by**3 * inner / loss.clip**2, 0.0)
+    own, seen = gradients(frame, step), _seen_gradients(frame, step)
+    ways = [(alpha * direction, at_bias) for direction, alpha, at_bias in ways]
+    inner, by = _inner(own, ways)[:, None, None], step.by
+    away = torch.where(by < 1.0, by**3 * inner / loss.clip**2, 0.0)
     if "metric" in found:
-        found["metric"].baddbmm_((away * own[-1]).mT, own[-1], alpha=-0.5)
-    if "rows" in found and "ways" not in found:
-        found["rows"].baddbmm_(away * step.changes[0], own[0].mT, alpha=-0.5)
-    return [step.by * n - away * h for n, h in zip(ways, seen, strict=True)]
+        last = torch.cat([own[-1][0], own[-1][1].unsqueeze(1)], dim=1)
+        found["metric"].baddbmm_((away * last).mT, last, alpha=-0.5)
+    if "rows" in found and frame.base is not None:
+        change = step.changes[0]
+        found["rows"].baddbmm_(away * change, change.mT, alpha=-0.5)
+    return [
+        (by * way[0] - away * h[0], 1.0, by[:, 0] * way[1] - away[:, 0] * h[1])
+        for way, h in zip(ways, seen, strict=True)
+    ]
 
 
-def _gradients(
-    frame: Frame, inputs: list[Tensor], changes: list[Tensor], lowered: Tensor
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the gradients, and these times the metrics of the first and last layer."""
-    own = [frame.ways, *inputs[1:]], changes
-    seen = inputs, [*changes[:-1], lowered]
-    return tuple(
-        [torch.bmm(a.mT, change) for a, change in zip(*pair, strict=True)]
-        for pair in (own, seen)
-    )
+def _seen_gradients(frame: Frame, step: Step) -> list[Layer]:
+    """Return the gradients times the metrics of the first and the last layer."""
+    changes = [*step.changes[:-1], step.lowered]
+    return [
+        (torch.bmm(a.mT, change), change.sum(dim=1))
+        for a, change in zip(step.inputs, changes, strict=True)
+    ]
+
+
+def _inner(a: list[Layer], b: list[Layer]) -> Tensor:
+    """Return the inner product (T,) of tasks' layers."""
+    pairs = zip(chain.from_iterable(a), chain.from_iterable(b), strict=True)
+    return sum((x * y).flatten(1).sum(dim=1) for x, y in pairs)
 
 
 def _pushed(loss: Loss, error: Tensor, seen: Tensor) -> Tensor:
     return torch.sigmoid(1.0 - (error * seen).sum(dim=2) / loss.n_features)
 
 
-def _dots(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=(1, 2))
+def _along(a: Tensor, way: Way) -> Tensor:
+    direction, alpha, at_bias = way
+    return torch.baddbmm(at_bias.unsqueeze(1), a, direction, alpha=alpha)
+
+
+def _turned(bar: Layer, weight: Tensor, a: Tensor, change: Tensor) -> Layer:
+    if weight.dim() == 3:
+        return torch.baddbmm(bar[0], a.mT, change), bar[1] + change.sum(dim=1)
+    found = bar[0].sum(dim=0)
+    _add_outer(found, a, change)
+    return found, bar[1].sum(dim=0) + change.sum(dim=(0, 1))
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if weight.dim() == 3:
+        return torch.baddbmm(bias.unsqueeze(1), x, weight)
+    return torch.addmm(bias, x.flatten(0, 1), weight).unflatten(0, x.shape[:2])
+
+
+def _times(x: Tensor, weight: Tensor) -> Tensor:
+    if weight.dim() == 3:
+        return torch.bmm(x, weight)
+    return torch.mm(x.flatten(0, 1), weight).unflatten(0, x.shape[:2])
+
+
+def _add_times(start: Tensor, x: Tensor, weight: Tensor) -> None:
+    if weight.dim() == 3:
+        start.baddbmm_(x, weight)
+    else:
+        start.flatten(0, 1).addmm_(x.flatten(0, 1), weight)
+
+
+def _add_outer(start: Tensor, a: Tensor, b: Tensor) -> None:
+    """Add A^T B of each task, or their sum over tasks."""
+    if start.dim() == 3:
+        start.baddbmm_(a.mT, b)
+    else:
+        start.addmm_(a.flatten(0, 1).t(), b.flatten(0, 1))

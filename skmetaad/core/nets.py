@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skmetaad.core.products import product
+
 Params = dict[str, Tensor]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -16,12 +18,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def slope_of(activation: str, z: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return an activation's first and second derivative at z, None if it has none."""
+def slope_of(
+    activation: str, z: Tensor, y: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return what `sloped` takes, and the second derivative if there is one.
+
+    y is the activation of z.
+    """
     if activation == "relu":
-        return (z > 0).to(z.dtype), None
+        return y, None
     if activation == "tanh":
-        y = torch.tanh(z)
         slope = 1.0 - y * y
         return slope, -2.0 * y * slope
     if activation == "silu":
@@ -29,6 +35,13 @@ def slope_of(activation: str, z: Tensor) -> tuple[Tensor, Tensor | None]:
         bend = gate * (1.0 - gate)
         return gate + z * bend, bend * (2.0 + z * (1.0 - 2.0 * gate))
     return torch.ones_like(z), None
+
+
+def sloped(activation: str, gradient: Tensor, slope: Tensor) -> Tensor:
+    """Return a gradient times the activation's slope."""
+    if activation == "relu":
+        return torch.ops.aten.threshold_backward(gradient, slope, 0)
+    return gradient * slope
 
 
 def init_mlp(
@@ -81,7 +94,7 @@ class LowRank(NamedTuple):
     def affine(self, x: Tensor, bias: Tensor) -> Tensor:
         """Return x (W + A^T D) + b for x (T, R, in) and b (T, out)."""
         small = torch.baddbmm(bias.unsqueeze(1), torch.bmm(x, self.left.mT), self.right)
-        return _onto(small, x, self.weight)
+        return product(x, self.weight, small)
 
     def dense(self) -> Tensor:
         """Return the weights themselves, (T, in, out)."""
@@ -100,21 +113,16 @@ class Spanned(NamedTuple):
         """Return x E Z + b for x (T, R, in) and b (T, out)."""
         shared, own = self._parts(torch.bmm(x, self.coef))
         small = torch.baddbmm(bias.unsqueeze(1), own, self.own)
-        return _onto(small, shared, self.shared)
+        return product(shared, self.shared, small)
 
     def dense(self) -> Tensor:
         """Return the weights themselves, (T, in, out)."""
         shared, own = self._parts(self.coef)
-        return _onto(torch.bmm(own, self.own), shared, self.shared)
+        return product(shared, self.shared, torch.bmm(own, self.own))
 
     def _parts(self, coef: Tensor) -> tuple[Tensor, Tensor]:
         n = len(self.shared)
         return coef[:, :, :n], coef[:, :, n:]
-
-
-def _onto(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    """Return start + x W for x (T, R, in) and W (in, out)."""
-    return torch.addmm(start.flatten(0, 1), x.flatten(0, 1), weight).view(start.shape)
 
 
 Net = dict[str, Tensor | LowRank | Spanned]
