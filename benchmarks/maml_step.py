@@ -26,8 +26,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from skmetaad.core.codecs import ConvCodec
 from skmetaad.core.dense_loop import dense_inner_loop
 from skmetaad.core.dense_step import Loss
+from skmetaad.core.forms import whole
 from skmetaad.core.inner import inner_loop
-from skmetaad.core.nets import init_mlp, mlp, whole
+from skmetaad.core.nets import init_mlp, mlp
 
 try:
     import torchopt

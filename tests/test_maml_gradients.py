@@ -6,6 +6,7 @@ import torch
 
 from skmetaad.core.autoencoder import MAMLAutoencoder
 from skmetaad.core.codecs import DenseCodec
+from skmetaad.core.forms import LowRank, Spanned
 from skmetaad.core.maml import ALGORITHMS, HEAD, NETWORK, RATE
 from skmetaad.core.train import Batch
 
@@ -168,8 +169,8 @@ def test_wide_layers_have_the_gradient_of_autograd(algorithm, activation, monkey
         (state,) = core.states(everything, batch.support, batch.support_y, mask)
         for layer in (0, 3):
             ours = by_hand and not (layer == 0 and algorithm == "anil")
-            weight = state.get(f"{NETWORK}weight{layer}", params["head.feature"])
-            assert isinstance(weight, torch.Tensor) != ours
+            weight = state.get(f"{NETWORK}weight{layer}")
+            assert isinstance(weight, LowRank | Spanned) == ours
         loss = core.score(everything, state, batch.query).square().mean()
         loss = loss + core.pull(everything, state)
         grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)

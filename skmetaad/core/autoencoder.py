@@ -11,9 +11,10 @@ from torch.nn.functional import mse_loss, softplus
 from skmetaad.core.codecs import Codec, DenseCodec
 from skmetaad.core.dense_loop import dense_inner_loop
 from skmetaad.core.dense_step import Loss
+from skmetaad.core.forms import Net, whole
 from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import HEAD, MAML, NETWORK
-from skmetaad.core.nets import ACTIVATIONS, Net, Params, init_mlp, mlp, whole
+from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 

@@ -22,7 +22,8 @@ from skmetaad.core.dense_step import (
     take_step,
     turned_back,
 )
-from skmetaad.core.nets import ACTIVATIONS, LowRank, Net, Params, Spanned, mlp
+from skmetaad.core.forms import LowRank, Net, Offset, Own, Spanned
+from skmetaad.core.nets import ACTIVATIONS, Params, mlp
 from skmetaad.core.products import product
 
 N_FRAME = len(Frame._fields)
@@ -112,8 +113,8 @@ class _Plain:
     def outputs(self, target: Tensor) -> tuple[Tensor, None]:
         return target, None
 
-    def end(self, weight: Tensor, bias: Tensor) -> Layer:
-        return weight, bias
+    def end(self, weight: Tensor, bias: Tensor) -> tuple[Own, Tensor]:
+        return Own(weight), bias
 
 
 class _First(_Plain):
@@ -147,10 +148,10 @@ class _Last(_Plain):
         upper = torch.cat([shared, cross.mT], dim=2)
         return self.target, torch.cat([upper, torch.cat([cross, own], dim=2)], dim=1)
 
-    def end(self, coef: Tensor, offset: Tensor) -> tuple[LowRank | Spanned, Tensor]:
+    def end(self, coef: Tensor, offset: Tensor) -> tuple:
         if self.order == 2:
-            found = Spanned(coef, self.shared, self.own)
-            return found, Spanned(offset.unsqueeze(1), *found[1:]).dense().squeeze(1)
+            span = self.shared, self.own
+            return Spanned(coef, *span), Offset(offset, *span)
         # The start's gradient is that of the end, none comes by way of the change.
         shared, own = self.shared.detach(), self.own.detach()
         right = torch.cat([shared.expand(len(own), -1, -1), own], dim=1)

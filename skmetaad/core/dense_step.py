@@ -43,7 +43,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skmetaad.core.nets import ACTIVATIONS, slope_of, sloped
+from skmetaad.core.activations import ACTIVATIONS, slope_of, sloped
 
 Layer = tuple[Tensor, Tensor]  # what belongs to its weights and to its bias
 

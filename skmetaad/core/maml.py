@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from skmetaad.core.forms import Net, detached, whole
 from skmetaad.core.inner import inner_loop
-from skmetaad.core.nets import Net, Params, detached, whole
+from skmetaad.core.nets import Params
 from skmetaad.core.train import Batch
 
 NETWORK = "net."

@@ -1,47 +1,14 @@
 """Task-batched layers: parameters are tensors in a dict, shared or one per task."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from skmetaad.core.products import product
+from skmetaad.core.activations import ACTIVATIONS
+from skmetaad.core.forms import Net, applied
 
 Params = dict[str, Tensor]
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "silu": torch.nn.functional.silu,
-    "identity": lambda x: x,
-}
-
-
-def slope_of(
-    activation: str, z: Tensor, y: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return what `sloped` takes, and the second derivative if there is one.
-
-    y is the activation of z.
-    """
-    if activation == "relu":
-        return y, None
-    if activation == "tanh":
-        slope = 1.0 - y * y
-        return slope, -2.0 * y * slope
-    if activation == "silu":
-        gate = torch.sigmoid(z)
-        bend = gate * (1.0 - gate)
-        return gate + z * bend, bend * (2.0 + z * (1.0 - 2.0 * gate))
-    return torch.ones_like(z), None
-
-
-def sloped(activation: str, gradient: Tensor, slope: Tensor) -> Tensor:
-    """Return a gradient times the activation's slope."""
-    if activation == "relu":
-        return torch.ops.aten.threshold_backward(gradient, slope, 0)
-    return gradient * slope
 
 
 def init_mlp(
@@ -62,7 +29,7 @@ def init_mlp(
 
 
 def mlp(
-    params: Params,
+    params: Net,
     x: Tensor,
     n_layers: int,
     *,
@@ -73,80 +40,25 @@ def mlp(
     """Apply the layers from `first` to `n_layers` of a dense network to x (T, R, in).
 
     Weights of shape (in, out) are shared by all tasks; of shape (T, in, out) they
-    belong to one task each.
+    belong to one task each. Those of the last layers may be `forms`.
     """
     act = ACTIVATIONS[activation]
     for i in range(first, n_layers):
         weight, bias = params[f"{prefix}weight{i}"], params[f"{prefix}bias{i}"]
+        if not isinstance(weight, Tensor):
+            names = [
+                (f"{prefix}weight{k}", f"{prefix}bias{k}") for k in range(i, n_layers)
+            ]
+            layers = [(params[weight], params[bias]) for weight, bias in names]
+            return applied(x, layers, activation)
         x = affine(x, weight, bias)
         if i < n_layers - 1:
             x = act(x)
     return x
 
 
-class LowRank(NamedTuple):
-    """Weights W + A^T D of each task: W (in, out), A (T, r, in), D (T, r, out)."""
-
-    weight: Tensor
-    left: Tensor
-    right: Tensor
-
-    def affine(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Return x (W + A^T D) + b for x (T, R, in) and b (T, out)."""
-        small = torch.baddbmm(bias.unsqueeze(1), torch.bmm(x, self.left.mT), self.right)
-        return product(x, self.weight, small)
-
-    def dense(self) -> Tensor:
-        """Return the weights themselves, (T, in, out)."""
-        whole = self.weight.expand(len(self.left), -1, -1)
-        return torch.baddbmm(whole, self.left.mT, self.right)
-
-
-class Spanned(NamedTuple):
-    """Weights E Z of each task: E (T, in, m), and Z of shared and of own rows."""
-
-    coef: Tensor
-    shared: Tensor
-    own: Tensor
-
-    def affine(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Return x E Z + b for x (T, R, in) and b (T, out)."""
-        shared, own = self._parts(torch.bmm(x, self.coef))
-        small = torch.baddbmm(bias.unsqueeze(1), own, self.own)
-        return product(shared, self.shared, small)
-
-    def dense(self) -> Tensor:
-        """Return the weights themselves, (T, in, out)."""
-        shared, own = self._parts(self.coef)
-        return product(shared, self.shared, torch.bmm(own, self.own))
-
-    def _parts(self, coef: Tensor) -> tuple[Tensor, Tensor]:
-        n = len(self.shared)
-        return coef[:, :, :n], coef[:, :, n:]
-
-
-Net = dict[str, Tensor | LowRank | Spanned]
-
-
-def whole(net: Net) -> Params:
-    """Return a network all of whose weights are tensors."""
-    return {k: v if isinstance(v, Tensor) else v.dense() for k, v in net.items()}
-
-
-def detached(net: Net) -> Net:
-    """Return a network through which no gradient passes."""
-    return {
-        name: value.detach()
-        if isinstance(value, Tensor)
-        else type(value)(*[part.detach() for part in value])
-        for name, value in net.items()
-    }
-
-
-def affine(x: Tensor, weight: Tensor | LowRank | Spanned, bias: Tensor) -> Tensor:
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return x W + b for shared (in, out) or per-task (T, in, out) weights."""
-    if not isinstance(weight, Tensor):
-        return weight.affine(x, bias)
     if weight.dim() == 2:
         return torch.nn.functional.linear(x, weight.t(), bias)
     return torch.baddbmm(bias.unsqueeze(-2), x, weight)

@@ -12,69 +12,76 @@ from torch import Tensor
 WORTHWHILE = 2**21
 
 
-def product(x: Tensor, weight: Tensor, start: Tensor | None = None) -> Tensor:
-    """Return x W, or start + x W, for x (..., in) and W (in, out)."""
-    rows = x.reshape(-1, x.shape[-1])
-    if start is not None:
-        start = start.reshape(-1, weight.shape[1])
-    if _by_onednn(rows, weight):
-        found = _Product.apply(rows, weight, start)
-    elif start is None:
-        found = rows @ weight
-    else:
-        found = torch.addmm(start, rows, weight)
-    return found.view(*x.shape[:-1], weight.shape[1])
-
-
-def _by_onednn(rows: Tensor, weight: Tensor) -> bool:
-    return (
-        _HAS_ONEDNN
-        and rows.dtype == weight.dtype == torch.float32
-        and rows.device.type == "cpu"
-        and len(rows) * weight.numel() >= WORTHWHILE
-    )
+def product(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x W for x (..., in) and W (in, out); can be differentiated once."""
+    if _by_onednn(x, weight) and (x.requires_grad or weight.requires_grad):
+        return _Product.apply(x, weight)
+    return multiply(x, weight)
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows, weight, start):
-        ctx.save_for_backward(rows, weight)
-        return _multiply(rows, weight, start)
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return multiply(x, weight)
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        rows, weight = ctx.saved_tensors
-        at_rows, at_weight, at_start = ctx.needs_input_grad
+        x, weight = ctx.saved_tensors
+        at_x, at_weight = ctx.needs_input_grad
         return (
-            product(gradient, weight.t()) if at_rows else None,
-            outer_product(rows, gradient) if at_weight else None,
-            gradient if at_start else None,
+            multiply(gradient, weight.t()) if at_x else None,
+            outer_product(x, gradient) if at_weight else None,
         )
 
 
+def multiply(x: Tensor, weight: Tensor, start: Tensor | None = None) -> Tensor:
+    """Return x W, or start + x W, without a gradient; the start may be overwritten."""
+    rows = x.reshape(-1, x.shape[-1])
+    shape = *x.shape[:-1], weight.shape[1]
+    if start is not None:
+        start = start.view(-1, weight.shape[1])
+    if not _by_onednn(rows, weight):
+        found = rows @ weight if start is None else torch.addmm(start, rows, weight)
+    else:
+        found = _onednn(rows, weight, start)
+    return found.view(shape)
+
+
 def outer_product(a: Tensor, b: Tensor) -> Tensor:
-    """Return A^T B for a (R, m) and b (R, n), with the longer side last inside."""
-    if a.shape[1] > b.shape[1]:
-        return product(b.t(), a).t()
-    return product(a.t(), b)
+    """Return A^T B, summed over all but the last axis, without a gradient."""
+    a, b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
+    if a.shape[1] > b.shape[1]:  # oneDNN is faster with the wide matrix last
+        return multiply(b.t(), a).t()
+    return multiply(a.t(), b)
 
 
-def _multiply(rows: Tensor, weight: Tensor, start: Tensor | None) -> Tensor:
+def _onednn(rows: Tensor, weight: Tensor, start: Tensor | None) -> Tensor:
     linear = torch.ops.mkldnn._linear_pointwise
     if start is None:
         return linear(rows, weight.t(), None, "none", [], "")
     return linear.binary(rows, start, weight.t(), None, "add")
 
 
-def _found_out() -> bool:
+def _by_onednn(x: Tensor, weight: Tensor) -> bool:
+    return (
+        HAS_ONEDNN
+        and x.dtype == weight.dtype == torch.float32
+        and x.device.type == "cpu"
+        and x.numel() * weight.shape[1] >= WORTHWHILE
+    )
+
+
+def _has_onednn() -> bool:
     """Whether this torch has oneDNN's product; it is no public part of torch."""
     if not torch.backends.mkldnn.is_available():
         return False
     one = torch.ones(1, 1)
     try:
-        return torch.equal(_multiply(one, one, one), one + one)
+        return torch.equal(_onednn(one, one, one), one + one)
     except (AttributeError, RuntimeError, TypeError):
         return False
 
 
-_HAS_ONEDNN = _found_out()
+HAS_ONEDNN = _has_onednn()

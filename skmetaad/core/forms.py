@@ -1,0 +1,193 @@
+"""Forms of adapted layers' weights, and the networks made of them.
+
+What each task has of its own are the tensors with a leading task axis. A network of
+such layers is one node in autograd's graph; it can be differentiated once.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from skmetaad.core.activations import ACTIVATIONS, slope_of, sloped
+from skmetaad.core.products import multiply, outer_product
+
+Wanted = Sequence[bool]  # which gradients are asked for
+Found = tuple[Tensor | None, tuple[Tensor | None, ...]]  # those at rows, and at parts
+
+
+class Own(NamedTuple):
+    """Weights (T, in, out) of each task."""
+
+    weight: Tensor
+
+    @staticmethod
+    def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+    @staticmethod
+    def back(g: Tensor, x: Tensor, wanted: Wanted, weight: Tensor, *_) -> Found:
+        at_x = torch.bmm(g, weight.mT) if wanted[0] else None
+        return at_x, (torch.bmm(x.mT, g), g.sum(dim=1))
+
+    def dense(self) -> Tensor:
+        return self.weight
+
+
+class LowRank(NamedTuple):
+    """Weights W + A^T D of each task: W (in, out), A (T, r, in), D (T, r, out)."""
+
+    weight: Tensor
+    left: Tensor
+    right: Tensor
+
+    @staticmethod
+    def affine(
+        x: Tensor, weight: Tensor, left: Tensor, right: Tensor, bias: Tensor
+    ) -> Tensor:
+        z = torch.baddbmm(bias.unsqueeze(1), _transposed(left, x), right)
+        return multiply(x, weight, z)
+
+    @staticmethod
+    def back(
+        g: Tensor, x: Tensor, wanted: Wanted, weight: Tensor, left: Tensor, right, _
+    ) -> Found:
+        at_x, at_left, at_weight = None, None, None
+        if wanted[0] or wanted[2]:
+            small = torch.bmm(g, right.mT)
+            at_left = torch.bmm(small.mT, x)
+            at_x = multiply(g, weight.t(), torch.bmm(small, left))
+        if wanted[1]:
+            at_weight = outer_product(x, g)
+        at_right = torch.bmm(_transposed(left, x).mT, g)
+        return at_x, (at_weight, at_left, at_right, g.sum(dim=1))
+
+    def dense(self) -> Tensor:
+        """Return the weights themselves, (T, in, out)."""
+        whole = self.weight.expand(len(self.left), -1, -1)
+        return torch.baddbmm(whole, self.left.mT, self.right)
+
+
+class Spanned(NamedTuple):
+    """Weights E Z of each task: E (T, in, m), and Z of shared and of own rows."""
+
+    coef: Tensor
+    shared: Tensor
+    own: Tensor
+
+    @staticmethod
+    def affine(
+        x: Tensor, coef: Tensor, shared: Tensor, own: Tensor, offset: Tensor
+    ) -> Tensor:
+        """Return (x E + e) Z, where eZ is the bias."""
+        at_shared, at_own = _cut(
+            torch.baddbmm(offset.unsqueeze(1), x, coef), len(shared)
+        )
+        return multiply(at_shared, shared, torch.bmm(at_own, own))
+
+    @staticmethod
+    def back(
+        g: Tensor, x: Tensor, wanted: Wanted, coef: Tensor, shared, own, offset
+    ) -> Found:
+        inside = torch.cat([multiply(g, shared.t()), _transposed(own, g)], dim=2)
+        at_shared, at_own = None, None
+        if wanted[2] or wanted[3]:
+            c = _cut(torch.baddbmm(offset.unsqueeze(1), x, coef), len(shared))
+            at_shared = outer_product(c[0], g)
+            at_own = torch.bmm(c[1].mT, g) if wanted[3] else None
+        at_x = torch.bmm(inside, coef.mT) if wanted[0] else None
+        at_coef = torch.bmm(x.mT, inside)
+        return at_x, (at_coef, at_shared, at_own, inside.sum(dim=1))
+
+    def dense(self) -> Tensor:
+        """Return the weights themselves, (T, in, out)."""
+        shared, own = _cut(self.coef, len(self.shared))
+        return shared @ self.shared + torch.bmm(own, self.own)
+
+
+class Offset(NamedTuple):
+    """Biases e Z of each task: e (T, m), and Z as the weights have it."""
+
+    coef: Tensor
+    shared: Tensor
+    own: Tensor
+
+    def dense(self) -> Tensor:
+        """Return the biases themselves, (T, out)."""
+        return Spanned(self.coef.unsqueeze(1), self.shared, self.own).dense().squeeze(1)
+
+
+Form = Own | LowRank | Spanned | Offset
+Net = dict[str, Tensor | Form]
+
+
+def whole(net: Net) -> dict[str, Tensor]:
+    """Return a network all of whose weights are tensors."""
+    return {k: v if isinstance(v, Tensor) else v.dense() for k, v in net.items()}
+
+
+def detached(net: Net) -> Net:
+    """Return a network through which no gradient passes."""
+    return {
+        name: value.detach()
+        if isinstance(value, Tensor)
+        else type(value)(*[part.detach() for part in value])
+        for name, value in net.items()
+    }
+
+
+def applied(x: Tensor, layers: list[tuple[Form, Tensor | Form]], activation: str):
+    """Apply dense layers of weights in forms to x (T, R, in)."""
+    forms = [type(weight) for weight, _ in layers]
+    parts = [
+        (*weight, bias if isinstance(bias, Tensor) else bias.coef)
+        for weight, bias in layers
+    ]
+    sizes = [len(part) for part in parts]
+    return _Applied.apply(
+        activation, forms, sizes, x, *[v for part in parts for v in part]
+    )
+
+
+class _Applied(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, activation, forms, sizes, x, *tensors):
+        act, inputs, slopes, start = ACTIVATIONS[activation], [x], [], 0
+        for i, (form, size) in enumerate(zip(forms, sizes, strict=True)):
+            z = form.affine(inputs[-1], *tensors[start : start + size])
+            start += size
+            if i < len(forms) - 1:
+                inputs.append(act(z))
+                slopes.append(slope_of(activation, z, inputs[-1])[0])
+        ctx.course = activation, forms, sizes
+        ctx.save_for_backward(*inputs, *slopes, *tensors)
+        return z
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        activation, forms, sizes = ctx.course
+        n, found = len(forms), []
+        inputs, slopes = ctx.saved_tensors[:n], ctx.saved_tensors[n : 2 * n - 1]
+        end = len(ctx.saved_tensors)
+        wanted = ctx.needs_input_grad
+        for i in range(n - 1, -1, -1):
+            parts = ctx.saved_tensors[end - sizes[i] : end]
+            asked = [i > 0 or wanted[3], *wanted[len(wanted) - len(found) - sizes[i] :]]
+            g, own = forms[i].back(g, inputs[i], asked, *parts)
+            found = [*own, *found]
+            end -= sizes[i]
+            if i > 0:
+                g = sloped(activation, g, slopes[i - 1])
+        return None, None, None, g, *found
+
+
+def _transposed(a: Tensor, x: Tensor) -> Tensor:
+    """Return x A^T of each task, by the product that is faster for few rows in A."""
+    return torch.bmm(a, x.mT).mT
+
+
+def _cut(x: Tensor, at: int) -> tuple[Tensor, Tensor]:
+    return x[:, :, :at], x[:, :, at:]
