@@ -58,7 +58,7 @@ def loss_on(support):
 
 
 def written_out(params, support, query, n_steps, order=2):
-    rates = {name: torch.full((n_steps,), RATE) for name in params}
+    rates = dict.fromkeys(params, torch.full((n_steps,), RATE))
     (fast,) = dense_inner_loop(
         params,
         support,
@@ -73,7 +73,7 @@ def written_out(params, support, query, n_steps, order=2):
 
 
 def autograd_loop(params, support, query, n_steps, order=2):
-    rates = {name: torch.full((n_steps,), RATE) for name in params}
+    rates = dict.fromkeys(params, torch.full((n_steps,), RATE))
 
     def loss_of(net, given):
         return (mlp(net, support, N_LAYERS) - support).square().mean(dim=(1, 2))

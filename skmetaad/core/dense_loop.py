@@ -88,7 +88,9 @@ def dense_inner_loop(
             forms[-1] = _Last(*starts[-1], target, order)
     n_steps = len(paces[0][0])
     plan = Plan(loss, len(forms), n_steps, order, each_element, each, checkpoint)
-    frame = Frame(*forms[0].inputs(x), *forms[-1].outputs(target))
+    rows, base = forms[0].inputs(x)
+    gram = rows if base is not None and x is target else None
+    frame = Frame(rows, base, *forms[-1].outputs(target, gram))
     flat = [v for form in forms for v in form.start] + [v for p in paces for v in p]
     found = _Adapted.apply(plan, *frame, *flat)
     size = 2 * len(forms)
@@ -110,7 +112,7 @@ class _Plain:
     def inputs(self, x: Tensor) -> tuple[Tensor, None]:
         return x, None
 
-    def outputs(self, target: Tensor) -> tuple[Tensor, None]:
+    def outputs(self, target: Tensor, gram: Tensor | None) -> tuple[Tensor, None]:
         return target, None
 
     def end(self, weight: Tensor, bias: Tensor) -> tuple[Own, Tensor]:
@@ -142,11 +144,12 @@ class _Last(_Plain):
         self.start = unit[: len(weight)], unit[len(weight)]
         self.target = unit[len(self.shared) :]
 
-    def outputs(self, target: Tensor) -> Layer:
+    def outputs(self, target: Tensor, gram: Tensor | None) -> Layer:
         shared = product(self.shared, self.shared.t()).expand(len(target), -1, -1)
-        cross, own = product(target, self.shared.t()), torch.bmm(target, target.mT)
+        cross = product(target, self.shared.t())
+        gram = torch.bmm(target, target.mT) if gram is None else gram
         upper = torch.cat([shared, cross.mT], dim=2)
-        return self.target, torch.cat([upper, torch.cat([cross, own], dim=2)], dim=1)
+        return self.target, torch.cat([upper, torch.cat([cross, gram], dim=2)], dim=1)
 
     def end(self, coef: Tensor, offset: Tensor) -> tuple:
         if self.order == 2:

@@ -44,6 +44,7 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.activations import ACTIVATIONS, slope_of, sloped
+from skmetaad.core.products import multiply
 
 Layer = tuple[Tensor, Tensor]  # what belongs to its weights and to its bias
 
@@ -214,7 +215,7 @@ def turned_back(
             found["metric"].baddbmm_(changes[i].mT, product)
             own.baddbmm_(product, frame.metric)
         else:
-            _add_times(own, tangents[-1], step.weights[i])
+            own = _add_times(own, tangents[-1], step.weights[i])
         turned.append(own)
     back = step.weight * turned[-1]
     if loss.odd is not None:
@@ -311,20 +312,17 @@ def _turned(bar: Layer, weight: Tensor, a: Tensor, change: Tensor) -> Layer:
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if weight.dim() == 3:
         return torch.baddbmm(bias.unsqueeze(1), x, weight)
-    return torch.addmm(bias, x.flatten(0, 1), weight).unflatten(0, x.shape[:2])
+    return multiply(x, weight).add_(bias)
 
 
 def _times(x: Tensor, weight: Tensor) -> Tensor:
-    if weight.dim() == 3:
-        return torch.bmm(x, weight)
-    return torch.mm(x.flatten(0, 1), weight).unflatten(0, x.shape[:2])
+    return torch.bmm(x, weight) if weight.dim() == 3 else multiply(x, weight)
 
 
-def _add_times(start: Tensor, x: Tensor, weight: Tensor) -> None:
+def _add_times(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     if weight.dim() == 3:
-        start.baddbmm_(x, weight)
-    else:
-        start.flatten(0, 1).addmm_(x.flatten(0, 1), weight)
+        return start.baddbmm_(x, weight)
+    return multiply(x, weight, start)
 
 
 def _add_outer(start: Tensor, a: Tensor, b: Tensor) -> None:

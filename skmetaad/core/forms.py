@@ -24,11 +24,11 @@ class Own(NamedTuple):
     weight: Tensor
 
     @staticmethod
-    def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return torch.baddbmm(bias.unsqueeze(1), x, weight)
+    def affine(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, None]:
+        return torch.baddbmm(bias.unsqueeze(1), x, weight), None
 
     @staticmethod
-    def back(g: Tensor, x: Tensor, wanted: Wanted, weight: Tensor, *_) -> Found:
+    def back(g: Tensor, x: Tensor, _, wanted: Wanted, weight: Tensor, bias) -> Found:
         at_x = torch.bmm(g, weight.mT) if wanted[0] else None
         return at_x, (torch.bmm(x.mT, g), g.sum(dim=1))
 
@@ -46,13 +46,14 @@ class LowRank(NamedTuple):
     @staticmethod
     def affine(
         x: Tensor, weight: Tensor, left: Tensor, right: Tensor, bias: Tensor
-    ) -> Tensor:
-        z = torch.baddbmm(bias.unsqueeze(1), _transposed(left, x), right)
-        return multiply(x, weight, z)
+    ) -> tuple[Tensor, Tensor]:
+        inside = _transposed(left, x)
+        z = torch.baddbmm(bias.unsqueeze(1), inside, right)
+        return multiply(x, weight, z), inside
 
     @staticmethod
     def back(
-        g: Tensor, x: Tensor, wanted: Wanted, weight: Tensor, left: Tensor, right, _
+        g: Tensor, x: Tensor, inside: Tensor, wanted: Wanted, weight, left, right, bias
     ) -> Found:
         at_x, at_left, at_weight = None, None, None
         if wanted[0] or wanted[2]:
@@ -61,7 +62,7 @@ class LowRank(NamedTuple):
             at_x = multiply(g, weight.t(), torch.bmm(small, left))
         if wanted[1]:
             at_weight = outer_product(x, g)
-        at_right = torch.bmm(_transposed(left, x).mT, g)
+        at_right = torch.bmm(inside.mT, g)
         return at_x, (at_weight, at_left, at_right, g.sum(dim=1))
 
     def dense(self) -> Tensor:
@@ -80,26 +81,23 @@ class Spanned(NamedTuple):
     @staticmethod
     def affine(
         x: Tensor, coef: Tensor, shared: Tensor, own: Tensor, offset: Tensor
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Return (x E + e) Z, where eZ is the bias."""
-        at_shared, at_own = _cut(
-            torch.baddbmm(offset.unsqueeze(1), x, coef), len(shared)
-        )
-        return multiply(at_shared, shared, torch.bmm(at_own, own))
+        inside = torch.baddbmm(offset.unsqueeze(1), x, coef)
+        at_shared, at_own = _cut(inside, len(shared))
+        return multiply(at_shared, shared, torch.bmm(at_own, own)), inside
 
     @staticmethod
     def back(
-        g: Tensor, x: Tensor, wanted: Wanted, coef: Tensor, shared, own, offset
+        g: Tensor, x: Tensor, inside: Tensor, wanted: Wanted, coef, shared, own, offset
     ) -> Found:
-        inside = torch.cat([multiply(g, shared.t()), _transposed(own, g)], dim=2)
-        at_shared, at_own = None, None
-        if wanted[2] or wanted[3]:
-            c = _cut(torch.baddbmm(offset.unsqueeze(1), x, coef), len(shared))
-            at_shared = outer_product(c[0], g)
-            at_own = torch.bmm(c[1].mT, g) if wanted[3] else None
-        at_x = torch.bmm(inside, coef.mT) if wanted[0] else None
-        at_coef = torch.bmm(x.mT, inside)
-        return at_x, (at_coef, at_shared, at_own, inside.sum(dim=1))
+        c_shared, c_own = _cut(inside, len(shared))
+        at_shared = outer_product(c_shared, g) if wanted[2] else None
+        at_own = torch.bmm(c_own.mT, g) if wanted[3] else None
+        at_inside = torch.cat([multiply(g, shared.t()), _transposed(own, g)], dim=2)
+        at_x = torch.bmm(at_inside, coef.mT) if wanted[0] else None
+        at_coef = torch.bmm(x.mT, at_inside)
+        return at_x, (at_coef, at_shared, at_own, at_inside.sum(dim=1))
 
     def dense(self) -> Tensor:
         """Return the weights themselves, (T, in, out)."""
@@ -154,15 +152,17 @@ def applied(x: Tensor, layers: list[tuple[Form, Tensor | Form]], activation: str
 class _Applied(torch.autograd.Function):
     @staticmethod
     def forward(ctx, activation, forms, sizes, x, *tensors):
-        act, inputs, slopes, start = ACTIVATIONS[activation], [x], [], 0
+        act, inputs, insides, slopes = ACTIVATIONS[activation], [x], [], []
+        start = 0
         for i, (form, size) in enumerate(zip(forms, sizes, strict=True)):
-            z = form.affine(inputs[-1], *tensors[start : start + size])
+            z, inside = form.affine(inputs[-1], *tensors[start : start + size])
+            insides.append(inside)
             start += size
             if i < len(forms) - 1:
                 inputs.append(act(z))
                 slopes.append(slope_of(activation, z, inputs[-1])[0])
         ctx.course = activation, forms, sizes
-        ctx.save_for_backward(*inputs, *slopes, *tensors)
+        ctx.save_for_backward(*inputs, *insides, *slopes, *tensors)
         return z
 
     @staticmethod
@@ -170,13 +170,13 @@ class _Applied(torch.autograd.Function):
     def backward(ctx, g):
         activation, forms, sizes = ctx.course
         n, found = len(forms), []
-        inputs, slopes = ctx.saved_tensors[:n], ctx.saved_tensors[n : 2 * n - 1]
-        end = len(ctx.saved_tensors)
+        saved, end = ctx.saved_tensors, len(ctx.saved_tensors)
+        inputs, insides, slopes = saved[:n], saved[n : 2 * n], saved[2 * n : 3 * n - 1]
         wanted = ctx.needs_input_grad
         for i in range(n - 1, -1, -1):
-            parts = ctx.saved_tensors[end - sizes[i] : end]
+            parts = saved[end - sizes[i] : end]
             asked = [i > 0 or wanted[3], *wanted[len(wanted) - len(found) - sizes[i] :]]
-            g, own = forms[i].back(g, inputs[i], asked, *parts)
+            g, own = forms[i].back(g, inputs[i], insides[i], asked, *parts)
             found = [*own, *found]
             end -= sizes[i]
             if i > 0:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # Smaller products, by multiplications, gain less than a call costs.
-WORTHWHILE = 2**21
+WORTHWHILE = 2**20
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
