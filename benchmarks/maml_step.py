@@ -29,6 +29,7 @@ from skmetaad.core.dense_step import Loss
 from skmetaad.core.forms import whole
 from skmetaad.core.inner import inner_loop
 from skmetaad.core.nets import init_mlp, mlp
+from skmetaad.core.products import multiply
 
 try:
     import torchopt
@@ -129,21 +130,17 @@ def by_torchopt(net, support, query, n_steps):
     return [g.t() if g.dim() == 2 else g for g in found]
 
 
-def seconds(call, repeats, n_calls=3):
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        for _ in range(n_calls):
-            call()
-        times.append((time.perf_counter() - start) / n_calls)
-    return statistics.median(times)
-
-
-def matrix_rate(repeats):
-    """Return the floating point operations per second of a product of 512 x 512."""
-    a = torch.randn(512, 512)
-    return 2 * 512**3 / seconds(lambda: a @ a, repeats)
+def seconds(calls, repeats, n_calls=3):
+    """Return median times of calls that take turns, so that all meet the same load."""
+    times = {name: [] for name in calls}
+    for repeat in range(repeats + 1):  # the first is to warm up
+        for name, call in calls.items():
+            start = time.perf_counter()
+            for _ in range(n_calls):
+                call()
+            if repeat:
+                times[name].append((time.perf_counter() - start) / n_calls)
+    return {name: statistics.median(own) for name, own in times.items()}
 
 
 def compare(width, n_steps, repeats):
@@ -167,8 +164,10 @@ def compare(width, n_steps, repeats):
     counter = FlopCounterMode(display=False)
     with counter:
         calls["written out"]()
-    times = {name: seconds(call, repeats) for name, call in calls.items()}
-    share = counter.get_total_flops() / times["written out"] / matrix_rate(repeats)
+    a = torch.randn(512, 512)
+    times = seconds(calls | {"matrices": lambda: multiply(a, a)}, repeats)
+    rate = 2 * 512**3 / times["matrices"]
+    share = counter.get_total_flops() / times["written out"] / rate
     ours = times["written out"]
     ratios = {
         name: f"{times[name] / ours:.1f}" if name in times else "-"
@@ -296,7 +295,7 @@ def compare_algorithm(width, n_steps, algorithm, repeats):
         for got, want in zip(calls[name](), expected, strict=True):
             torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4)
     n_calls = 3 if width else 1
-    times = {name: seconds(call, repeats, n_calls) for name, call in calls.items()}
+    times = seconds(calls, repeats, n_calls)
     ratios = [
         f"{times[name] / times['ours']:.1f}" if name in times else "-"
         for name in ("torchopt", "functional_call")

@@ -200,8 +200,8 @@ class _Adapted(torch.autograd.Function):
             for name, value, want in zip(Frame._fields, frame, wanted, strict=False)
             if want and plan.order == 2
         }
-        at_paces = [tuple(map(torch.zeros_like, pace)) for pace in paces]
         paced = any(wanted[N_FRAME + n :])
+        at_paces = [tuple(map(torch.zeros_like, pace)) for pace in paces if paced]
         bars, spans = None, plan.spans()
         size = len(kept) // len(spans)
         for k in range(len(spans) - 1, -1, -1):
@@ -220,6 +220,7 @@ class _Adapted(torch.autograd.Function):
             shared = plan.order == 2 and like.dim() == 2
             found += [weight, bias] if shared else [weight.sum(dim=0), bias.sum(dim=0)]
         found += [value for pace in at_paces for value in pace]
+        found += [None] * (len(wanted) - len(found))
         return None, *[
             v if want else None for v, want in zip(found, wanted, strict=True)
         ]

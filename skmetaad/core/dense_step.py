@@ -10,8 +10,9 @@ and slopes :math:`\phi'` of the activation at z, a step is
 
 and likewise for b, as if a had a column of ones. Its transposed derivative takes the
 gradients :math:`\bar W'` of what follows to :math:`\bar W = \bar W' + H N`, with
-:math:`N = -\alpha \bar W'` and the Hessian H of the support loss. By Pearlmutter (1994), HN is the derivative R of
-:math:`a^\top \delta` as W moves along N: forward through the layers
+:math:`N = -\alpha \bar W'` and the Hessian H of the support loss. By Pearlmutter
+(1994), HN is the derivative R of :math:`a^\top \delta` as W moves along N: forward
+through the layers
 
 .. math::
     R z_l = a_l N_l + R a_l W_l, \quad R a_{l+1} = \phi'_l R z_l, \quad

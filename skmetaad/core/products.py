@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # Smaller products, by multiplications, gain less than a call costs.
-WORTHWHILE = 2**20
+WORTHWHILE = 1_000_000
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
@@ -38,15 +38,21 @@ class _Product(torch.autograd.Function):
 
 def multiply(x: Tensor, weight: Tensor, start: Tensor | None = None) -> Tensor:
     """Return x W, or start + x W, without a gradient; the start may be overwritten."""
+    fast = _by_onednn(x, weight)
+    if start is None and not fast:
+        return x @ weight
     rows = x.reshape(-1, x.shape[-1])
-    shape = *x.shape[:-1], weight.shape[1]
-    if start is not None:
-        start = start.view(-1, weight.shape[1])
-    if not _by_onednn(rows, weight):
-        found = rows @ weight if start is None else torch.addmm(start, rows, weight)
+    if start is None:
+        found = _onednn(rows, weight, None)
     else:
-        found = _onednn(rows, weight, start)
-    return found.view(shape)
+        start = start.view(-1, weight.shape[1])
+        add = _onednn if fast else _addmm
+        found = add(rows, weight, start)
+    return found.view(*x.shape[:-1], weight.shape[1])
+
+
+def _addmm(rows: Tensor, weight: Tensor, start: Tensor) -> Tensor:
+    return torch.addmm(start, rows, weight)
 
 
 def outer_product(a: Tensor, b: Tensor) -> Tensor:
