@@ -56,7 +56,7 @@ def inner_loop(
             by = shortening(square, clip)
             grads = [g * by.reshape(-1, *[1] * (g.dim() - 1)) for g in grads]
         return {
-            name: value - given["rate of " + name][i] * grad
+            name: torch.addcmul(value, given["rate of " + name][i], grad, value=-1.0)
             for (name, value), grad in zip(net.items(), grads, strict=True)
         }
 
