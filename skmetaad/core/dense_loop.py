@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from skmetaad.core.dense_back import turned_back
+from skmetaad.core.dense_layers import First, Last, Plain
 from skmetaad.core.dense_step import (
     Frame,
     Layer,
@@ -20,11 +22,9 @@ from skmetaad.core.dense_step import (
     gradients,
     moved,
     take_step,
-    turned_back,
 )
-from skmetaad.core.forms import LowRank, Net, Offset, Own, Spanned
+from skmetaad.core.forms import Net
 from skmetaad.core.nets import ACTIVATIONS, Params, mlp
-from skmetaad.core.products import product
 
 N_FRAME = len(Frame._fields)
 
@@ -79,13 +79,13 @@ def dense_inner_loop(
         x = ACTIVATIONS[loss.activation](x)
     starts = [(params[w], params[b]) for w, b in names[first:]]
     paces = [(rates[w], rates[b]) for w, b in names[first:]]
-    forms = [_Plain(*start) for start in starts]
+    forms = [Plain(*start) for start in starts]
     each_element = paces[0][0].dim() > 1
     if not each_element:
         if len(forms) > 1 and 8 * x.shape[1] <= x.shape[2]:
-            forms[0] = _First(*starts[0], x, order)
+            forms[0] = First(*starts[0], x, order)
         if 2 * (len(starts[-1][0]) + 1 + x.shape[1]) <= target.shape[2]:
-            forms[-1] = _Last(*starts[-1], target, order)
+            forms[-1] = Last(*starts[-1], target, order)
     n_steps = len(paces[0][0])
     plan = Plan(loss, len(forms), n_steps, order, each_element, each, checkpoint)
     rows, base = forms[0].inputs(x)
@@ -101,66 +101,6 @@ def dense_inner_loop(
         ):
             net[weight], net[bias] = form.end(*pair)
         yield net
-
-
-class _Plain:
-    """A layer each of whose tasks has weights of its own."""
-
-    def __init__(self, weight: Tensor, bias: Tensor):
-        self.start = weight, bias
-
-    def inputs(self, x: Tensor) -> tuple[Tensor, None]:
-        return x, None
-
-    def outputs(self, target: Tensor, gram: Tensor | None) -> tuple[Tensor, None]:
-        return target, None
-
-    def end(self, weight: Tensor, bias: Tensor) -> tuple[Own, Tensor]:
-        return Own(weight), bias
-
-
-class _First(_Plain):
-    """A first layer changed by combinations of the support's rows."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, x: Tensor, order: int):
-        self.weight, self.rows = weight, x.detach() if order == 1 else x
-        self.start = weight.new_zeros(x.shape[1], weight.shape[1]), bias
-
-    def inputs(self, x: Tensor) -> Layer:
-        return torch.bmm(x, x.mT), product(x, self.weight)
-
-    def end(self, right: Tensor, bias: Tensor) -> tuple[LowRank, Tensor]:
-        return LowRank(self.weight, self.rows, right), bias
-
-
-class _Last(_Plain):
-    """A last layer made of combinations of its weights, its bias and the targets."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, target: Tensor, order: int):
-        self.weight, self.bias, self.order = weight, bias, order
-        self.shared = torch.cat([weight, bias.unsqueeze(0)])
-        self.own = target
-        unit = torch.eye(len(self.shared) + target.shape[1], dtype=weight.dtype)
-        self.start = unit[: len(weight)], unit[len(weight)]
-        self.target = unit[len(self.shared) :]
-
-    def outputs(self, target: Tensor, gram: Tensor | None) -> Layer:
-        shared = product(self.shared, self.shared.t()).expand(len(target), -1, -1)
-        cross = product(target, self.shared.t())
-        gram = torch.bmm(target, target.mT) if gram is None else gram
-        upper = torch.cat([shared, cross.mT], dim=2)
-        return self.target, torch.cat([upper, torch.cat([cross, gram], dim=2)], dim=1)
-
-    def end(self, coef: Tensor, offset: Tensor) -> tuple:
-        if self.order == 2:
-            span = self.shared, self.own
-            return Spanned(coef, *span), Offset(offset, *span)
-        # The start's gradient is that of the end, none comes by way of the change.
-        shared, own = self.shared.detach(), self.own.detach()
-        right = torch.cat([shared.expand(len(own), -1, -1), own], dim=1)
-        left, offset = coef - self.start[0], (offset - self.start[1]).unsqueeze(1)
-        bias = self.bias + torch.bmm(offset, right).squeeze(1)
-        return LowRank(self.weight, left.mT, right), bias
 
 
 class _Adapted(torch.autograd.Function):

@@ -127,13 +127,13 @@ def take_step(loss: Loss, frame: Frame, layers: list[Layer]) -> Step:
     seen = error if frame.metric is None else torch.bmm(error, frame.metric)
     weight = loss.normal
     if loss.odd is not None:
-        weight = weight - loss.odd * _pushed(loss, error, seen)
+        weight = weight - loss.odd * pushed_by(loss, error, seen)
     weight = (weight * (2.0 / loss.n_features)).unsqueeze(2)
     changes = [weight * error]
     lowered = changes[0] if seen is error else weight * seen
     back, bends = lowered, []
     for i in range(len(layers) - 1, 0, -1):
-        back = _times(back, layers[i][0].mT)
+        back = times(back, layers[i][0].mT)
         if curves[i - 1] is not None:
             bends.insert(0, curves[i - 1] * back)
         back = sloped(loss.activation, back, slopes[i - 1])
@@ -144,7 +144,7 @@ def take_step(loss: Loss, frame: Frame, layers: list[Layer]) -> Step:
     )
     if loss.clip is None:
         return step
-    square = _inner(gradients(frame, step), _seen_gradients(frame, step))
+    square = inner_products(gradients(frame, step), seen_gradients(frame, step))
     return step._replace(by=shortening(square, loss.clip)[:, None, None])
 
 
@@ -185,100 +185,7 @@ def gradients(frame: Frame, step: Step) -> list[Layer]:
     return found
 
 
-def turned_back(
-    loss: Loss,
-    frame: Frame,
-    step: Step,
-    rates: list[Layer],
-    bars: list[Layer],
-    found: dict[str, Tensor],
-) -> list[Layer]:
-    """Turn the gradients `bars` at a step's results into those at its layers.
-
-    Those are summed over tasks where layers are shared. Gradients at the parts of the
-    frame that are in `found` are added there.
-    """
-    error, changes, last = step.error, step.changes, len(bars) - 1
-    ways = [_way(rate, bar) for rate, bar in zip(rates, bars, strict=True)]
-    if loss.clip is not None:
-        ways = _clipped(loss, frame, step, ways, found)
-    if frame.base is None:
-        turned = [_along(step.inputs[0], ways[0])]
-    else:
-        direction, alpha, at_bias = ways[0]
-        turned = [torch.add(at_bias.unsqueeze(1), direction, alpha=alpha)]
-    tangents = []
-    for i in range(1, last + 1):
-        tangents.append(sloped(loss.activation, turned[-1], step.slopes[i - 1]))
-        own = _along(step.inputs[i], ways[i])
-        if i == last and frame.metric is not None:
-            product = _times(tangents[-1], step.weights[i])
-            found["metric"].baddbmm_(changes[i].mT, product)
-            own.baddbmm_(product, frame.metric)
-        else:
-            own = _add_times(own, tangents[-1], step.weights[i])
-        turned.append(own)
-    back = step.weight * turned[-1]
-    if loss.odd is not None:
-        pushed = _pushed(loss, error, step.seen)
-        share = loss.odd * pushed * (1.0 - pushed) * (2.0 / loss.n_features) ** 2
-        share = (share * (turned[-1] * error).sum(dim=2)).unsqueeze(2)
-        back += share * step.seen
-        if "metric" in found:
-            found["metric"].baddbmm_((share * error).mT, error, alpha=0.5)
-    if "target" in found:
-        found["target"] -= back
-    ends = []
-    for i in range(last, 0, -1):
-        change, (direction, alpha, _) = changes[i], ways[i]
-        end = _turned(bars[i], step.weights[i], step.inputs[i], back)
-        _add_outer(end[0], tangents[i - 1], step.lowered if i == last else change)
-        ends.insert(0, end)
-        back = _times(back, step.weights[i].mT)
-        back.baddbmm_(change, direction.mT, alpha=alpha)
-        back = sloped(loss.activation, back, step.slopes[i - 1])
-        if step.bends:
-            back += step.bends[i - 1] * turned[i - 1]
-    if "base" in found:
-        found["base"] += back
-    if "rows" in found:
-        found["rows"] += _times(back, step.weights[0].mT)
-        if frame.base is None:
-            direction, alpha, _ = ways[0]
-            found["rows"].baddbmm_(changes[0], direction.mT, alpha=alpha)
-    return [_turned(bars[0], step.weights[0], frame.rows, back), *ends]
-
-
-Way = tuple[Tensor, float, Tensor]  # D, alpha and n of a direction N = alpha D, n
-
-
-def _way(rate: Layer, bar: Layer) -> Way:
-    if isinstance(rate[0], Tensor):
-        return rate[0] * bar[0], -1.0, -rate[1] * bar[1]
-    return bar[0], -rate[0], -rate[1] * bar[1]
-
-
-def _clipped(
-    loss: Loss, frame: Frame, step: Step, ways: list[Way], found: dict[str, Tensor]
-) -> list[Way]:
-    """Return the directions in which shortened gradients are differentiated."""
-    own, seen = gradients(frame, step), _seen_gradients(frame, step)
-    ways = [(alpha * direction, at_bias) for direction, alpha, at_bias in ways]
-    inner, by = _inner(own, ways)[:, None, None], step.by
-    away = torch.where(by < 1.0, by**3 * inner / loss.clip**2, 0.0)
-    if "metric" in found:
-        last = torch.cat([own[-1][0], own[-1][1].unsqueeze(1)], dim=1)
-        found["metric"].baddbmm_((away * last).mT, last, alpha=-0.5)
-    if "rows" in found and frame.base is not None:
-        change = step.changes[0]
-        found["rows"].baddbmm_(away * change, change.mT, alpha=-0.5)
-    return [
-        (by * way[0] - away * h[0], 1.0, by[:, 0] * way[1] - away[:, 0] * h[1])
-        for way, h in zip(ways, seen, strict=True)
-    ]
-
-
-def _seen_gradients(frame: Frame, step: Step) -> list[Layer]:
+def seen_gradients(frame: Frame, step: Step) -> list[Layer]:
     """Return the gradients times the metrics of the first and the last layer."""
     changes = [*step.changes[:-1], step.lowered]
     return [
@@ -287,27 +194,14 @@ def _seen_gradients(frame: Frame, step: Step) -> list[Layer]:
     ]
 
 
-def _inner(a: list[Layer], b: list[Layer]) -> Tensor:
+def inner_products(a: list[Layer], b: list[Layer]) -> Tensor:
     """Return the inner product (T,) of tasks' layers."""
     pairs = zip(chain.from_iterable(a), chain.from_iterable(b), strict=True)
     return sum((x * y).flatten(1).sum(dim=1) for x, y in pairs)
 
 
-def _pushed(loss: Loss, error: Tensor, seen: Tensor) -> Tensor:
+def pushed_by(loss: Loss, error: Tensor, seen: Tensor) -> Tensor:
     return torch.sigmoid(1.0 - (error * seen).sum(dim=2) / loss.n_features)
-
-
-def _along(a: Tensor, way: Way) -> Tensor:
-    direction, alpha, at_bias = way
-    return torch.baddbmm(at_bias.unsqueeze(1), a, direction, alpha=alpha)
-
-
-def _turned(bar: Layer, weight: Tensor, a: Tensor, change: Tensor) -> Layer:
-    if weight.dim() == 3:
-        return torch.baddbmm(bar[0], a.mT, change), bar[1] + change.sum(dim=1)
-    found = bar[0].sum(dim=0)
-    _add_outer(found, a, change)
-    return found, bar[1].sum(dim=0) + change.sum(dim=(0, 1))
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -316,19 +210,5 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return multiply(x, weight).add_(bias)
 
 
-def _times(x: Tensor, weight: Tensor) -> Tensor:
+def times(x: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(x, weight) if weight.dim() == 3 else multiply(x, weight)
-
-
-def _add_times(start: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    if weight.dim() == 3:
-        return start.baddbmm_(x, weight)
-    return multiply(x, weight, start)
-
-
-def _add_outer(start: Tensor, a: Tensor, b: Tensor) -> None:
-    """Add A^T B of each task, or their sum over tasks."""
-    if start.dim() == 3:
-        start.baddbmm_(a.mT, b)
-    else:
-        start.addmm_(a.flatten(0, 1).t(), b.flatten(0, 1))

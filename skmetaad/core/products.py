@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # Smaller products, by multiplications, gain less than a call costs.
-WORTHWHILE = 1_000_000
+WORTHWHILE = 2_500_000
 
 
 def product(x: Tensor, weight: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class _Product(torch.autograd.Function):
 
 
 def multiply(x: Tensor, weight: Tensor, start: Tensor | None = None) -> Tensor:
-    """Return x W, or start + x W, without a gradient; the start may be overwritten."""
+    """Return x W, or start + x W, without a gradient."""
     fast = _by_onednn(x, weight)
     if start is None and not fast:
         return x @ weight
