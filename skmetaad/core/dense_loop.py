@@ -39,6 +39,7 @@ class Plan(NamedTuple):
     each_element: bool
     each: bool
     checkpoint: bool
+    keep: bool
 
     def given(self, i: int) -> bool:
         """Whether the network after step i is given out."""
@@ -87,7 +88,8 @@ def dense_inner_loop(
         if 2 * (len(starts[-1][0]) + 1 + x.shape[1]) <= target.shape[2]:
             forms[-1] = Last(*starts[-1], target, order)
     n_steps = len(paces[0][0])
-    plan = Plan(loss, len(forms), n_steps, order, each_element, each, checkpoint)
+    keep = torch.is_grad_enabled()
+    plan = Plan(loss, len(forms), n_steps, order, each_element, each, checkpoint, keep)
     rows, base = forms[0].inputs(x)
     gram = rows if base is not None and x is target else None
     frame = Frame(rows, base, *forms[-1].outputs(target, gram))
@@ -113,11 +115,11 @@ class _Adapted(torch.autograd.Function):
         rates = _rates(plan, paces)
         found, kept = [], []
         for span in plan.spans():
-            if plan.checkpoint:
+            if plan.keep and plan.checkpoint:
                 kept += [value for layer in layers for value in layer]
             for i in span:
                 step = take_step(plan.loss, frame, layers)
-                if not plan.checkpoint:
+                if plan.keep and not plan.checkpoint:
                     kept += step.flat()
                 layers = moved(frame, step, layers, rates[i])
                 if plan.given(i):
@@ -142,19 +144,15 @@ class _Adapted(torch.autograd.Function):
         }
         paced = any(wanted[N_FRAME + n :])
         at_paces = [tuple(map(torch.zeros_like, pace)) for pace in paces if paced]
-        bars, spans = None, plan.spans()
-        size = len(kept) // len(spans)
-        for k in range(len(spans) - 1, -1, -1):
-            part = kept[k * size : (k + 1) * size]
-            steps = _again(plan, frame, part, rates, spans[k])
-            for i, step in zip(spans[k][::-1], steps, strict=True):
-                if plan.given(i):
-                    ends, last = _cut(ends, -plan.n_layers)
-                    bars = _plus(bars, last, step, frame)
-                if paced:
-                    _add_at_rates(at_paces, i, bars, gradients(frame, step), step.by)
-                if plan.order == 2:
-                    bars = turned_back(plan.loss, frame, step, rates[i], bars, at_frame)
+        bars = None
+        for i, step in _from_the_last(plan, frame, kept, rates):
+            if plan.given(i):
+                ends, last = _cut(ends, -plan.n_layers)
+                bars = _plus(bars, last, step, frame)
+            if paced:
+                _add_at_rates(at_paces, i, bars, gradients(frame, step), step.by)
+            if plan.order == 2:
+                bars = turned_back(plan.loss, frame, step, rates[i], bars, at_frame)
         found = [at_frame.get(name) for name in Frame._fields]
         for (weight, bias), like in zip(bars, step.weights, strict=True):
             shared = plan.order == 2 and like.dim() == 2
@@ -166,17 +164,22 @@ class _Adapted(torch.autograd.Function):
         ]
 
 
-def _again(
-    plan: Plan, frame: Frame, kept: Sequence, rates: list, span: range
-) -> list[Step]:
-    """Return the steps of a span, the last one first."""
-    if not plan.checkpoint:
-        return [Step.of(kept, plan.n_layers)]
-    steps, layers = [], _pairs(kept)
-    for i in span:
-        steps.insert(0, take_step(plan.loss, frame, layers))
-        layers = moved(frame, steps[0], layers, rates[i])
-    return steps
+def _from_the_last(
+    plan: Plan, frame: Frame, kept: Sequence, rates: list[list[Layer]]
+) -> Iterator[tuple[int, Step]]:
+    """Yield the steps and their numbers, as they were kept or made again."""
+    spans = plan.spans()
+    size = len(kept) // len(spans)
+    for k in range(len(spans) - 1, -1, -1):
+        part = kept[k * size : (k + 1) * size]
+        if not plan.checkpoint:
+            yield k, Step.of(part, plan.n_layers)
+            continue
+        steps, layers = [], _pairs(part)
+        for i in spans[k]:
+            steps.append((i, take_step(plan.loss, frame, layers)))
+            layers = moved(frame, steps[-1][1], layers, rates[i])
+        yield from steps[::-1]
 
 
 def _plus(
