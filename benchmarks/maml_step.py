@@ -187,13 +187,13 @@ def by_torchopt(net, support, query, n_steps):
 def seconds(calls, repeats, n_calls=3):
     """Return median times of calls that take turns, so that all meet the same load."""
     times = {name: [] for name in calls}
-    for repeat in range(repeats + 1):  # the first is to warm up
+    for _ in range(repeats):
         for name, call in calls.items():
+            call()  # to warm up
             start = time.perf_counter()
             for _ in range(n_calls):
                 call()
-            if repeat:
-                times[name].append((time.perf_counter() - start) / n_calls)
+            times[name].append((time.perf_counter() - start) / n_calls)
     return {name: statistics.median(own) for name, own in times.items()}
 
 

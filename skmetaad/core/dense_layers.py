@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.dense_step import Layer
-from skmetaad.core.forms import LowRank, Offset, Own, Spanned
+from skmetaad.core.forms import (
+    FirstOrderOffset,
+    FirstOrderSpanned,
+    LowRank,
+    Offset,
+    Own,
+    Spanned,
+)
 from skmetaad.core.products import product
 
 
@@ -46,7 +53,7 @@ class Last(Plain):
     """A last layer made of combinations of its weights, its bias and the targets."""
 
     def __init__(self, weight: Tensor, bias: Tensor, target: Tensor, order: int):
-        self.weight, self.bias, self.order = weight, bias, order
+        self.order = order
         self.shared = torch.cat([weight, bias.unsqueeze(0)])
         self.own = target
         unit = torch.eye(len(self.shared) + target.shape[1]).to(weight)
@@ -60,13 +67,8 @@ class Last(Plain):
         upper = torch.cat([shared, cross.mT], dim=2)
         return self.target, torch.cat([upper, torch.cat([cross, gram], dim=2)], dim=1)
 
-    def end(self, coef: Tensor, offset: Tensor) -> tuple:
-        if self.order == 2:
-            span = self.shared, self.own
-            return Spanned(coef, *span), Offset(offset, *span)
-        # The start's gradient is that of the end, none comes by way of the change.
-        shared, own = self.shared.detach(), self.own.detach()
-        right = torch.cat([shared.expand(len(own), -1, -1), own], dim=1)
-        left, offset = coef - self.start[0], (offset - self.start[1]).unsqueeze(1)
-        bias = self.bias + torch.bmm(offset, right).squeeze(1)
-        return LowRank(self.weight, left.mT, right), bias
+    def end(self, coef: Tensor, offset: Tensor) -> tuple[Spanned, Offset]:
+        span = self.shared, self.own
+        if self.order == 1:
+            return FirstOrderSpanned(coef, *span), FirstOrderOffset(offset, *span)
+        return Spanned(coef, *span), Offset(offset, *span)

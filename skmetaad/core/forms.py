@@ -117,6 +117,32 @@ class Offset(NamedTuple):
         return Spanned(self.coef.unsqueeze(1), self.shared, self.own).dense().squeeze(1)
 
 
+class FirstOrderSpanned(Spanned):
+    """The same, whose gradient at the start's weights is that at the end's."""
+
+    @staticmethod
+    def back(g: Tensor, x: Tensor, inside: Tensor, wanted: Wanted, *parts) -> Found:
+        at_x, found = Spanned.back(g, x, inside, (wanted[0], *[False] * 4), *parts)
+        with_ones = torch.cat([x, torch.ones_like(x[:, :, :1])], dim=2)
+        return at_x, (found[0], outer_product(with_ones, g), *found[2:])
+
+    def dense(self) -> Tensor:
+        start = self.shared[:-1]
+        return Spanned(*_cut_off(self)).dense() + (start - start.detach())
+
+
+class FirstOrderOffset(Offset):
+    """The same, whose gradient at the start's biases is that at the end's."""
+
+    def dense(self) -> Tensor:
+        start = self.shared[-1]
+        return Offset(*_cut_off(self)).dense() + (start - start.detach())
+
+
+def _cut_off(form: Spanned | Offset) -> tuple[Tensor, Tensor, Tensor]:
+    return form.coef, form.shared.detach(), form.own.detach()
+
+
 Form = Own | LowRank | Spanned | Offset
 Net = dict[str, Tensor | Form]
 
