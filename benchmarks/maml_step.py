@@ -7,25 +7,31 @@ MetaSGD and torch.func.functional_call (one task after the other). Then first-or
 MAML, Reptile and ANIL on it, and all four on a convolutional one of pictures of 28 x 28
 (channels 32, 64, 128, stride 2, bottleneck 128), beside functional_call in a loop and,
 for second-order MAML, torchopt. Gradients of all are checked to be equal. Medians over
-repetitions, and the share of the machine's matrix rate that the
-written-out gradient reaches.
+repetitions in which the compared calls take turns, and the share of the machine's
+matrix rate that the written-out gradient reaches. With --compile, instead, how
+torch.compile does on the same step in plain operations, and how long it warms up.
 
-    python benchmarks/maml_step.py [--repeats 5] [--threads 1 2]
+    python benchmarks/maml_step.py [--repeats 5] [--threads 1 2] [--compile]
 """
 
 import argparse
 import statistics
 import time
 from math import prod
+from unittest.mock import patch
 
 import torch
 from torch.func import functional_call
 from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
 
+from skmetaad.core import products
 from skmetaad.core.codecs import ConvCodec
-from skmetaad.core.inner import dense_inner_loop, inner_loop
-from skmetaad.core.nets import LowRank, init_mlp, mlp
+from skmetaad.core.dense_loop import dense_inner_loop
+from skmetaad.core.dense_step import Loss
+from skmetaad.core.forms import whole
+from skmetaad.core.inner import inner_loop
+from skmetaad.core.nets import init_mlp, mlp
 
 try:
     import torchopt
@@ -48,34 +54,87 @@ def outer(fast, query):
     return mse_loss(mlp(fast, query, N_LAYERS), query) * len(query)
 
 
+def loss_on(support):
+    """Return the mean squared error of the support's rows."""
+    normal = torch.full(support.shape[:2], 1.0 / N_SUPPORT)
+    return Loss(normal, None, support.shape[2], "relu")
+
+
 def written_out(params, support, query, n_steps, order=2):
-    rates = {name: torch.full((n_steps,), RATE) for name in params}
-
-    def output_gradient(found, support):
-        return (found - support) * (2.0 / found[0].numel())
-
+    rates = dict.fromkeys(params, torch.full((n_steps,), RATE))
     (fast,) = dense_inner_loop(
         params,
         support,
         support,
-        output_gradient,
+        loss_on(support),
         rates,
         prefix="",
         n_layers=N_LAYERS,
-        activation="relu",
         order=order,
     )
     return torch.autograd.grad(outer(fast, query), list(params.values()))
 
 
 def autograd_loop(params, support, query, n_steps, order=2):
-    rates = {name: torch.full((n_steps,), RATE) for name in params}
+    rates = dict.fromkeys(params, torch.full((n_steps,), RATE))
 
     def loss_of(net, given):
         return (mlp(net, support, N_LAYERS) - support).square().mean(dim=(1, 2))
 
     (fast,) = inner_loop(params, loss_of, rates, N_TASKS, order=order)
     return torch.autograd.grad(outer(fast, query), list(params.values()))
+
+
+def explicit_loss(weights, biases, support, query, n_steps):
+    """Return the outer loss in operations that torch.compile can differentiate."""
+    weights = [w.expand(N_TASKS, *w.shape) for w in weights]
+    biases = [b.expand(N_TASKS, *b.shape) for b in biases]
+
+    def forward(rows):
+        inputs, outputs = [rows], []
+        for weight, bias in zip(weights, biases, strict=True):
+            outputs.append(torch.baddbmm(bias.unsqueeze(1), inputs[-1], weight))
+            inputs.append(torch.relu(outputs[-1]))
+        return inputs, outputs
+
+    for _ in range(n_steps):
+        inputs, outputs = forward(support)
+        change = (outputs[-1] - support) * (2.0 / support[0].numel())
+        for i in range(N_LAYERS - 1, -1, -1):
+            weight = weights[i]
+            weights[i] = torch.baddbmm(weight, inputs[i].mT, change, alpha=-RATE)
+            biases[i] = biases[i] - RATE * change.sum(dim=1)
+            if i:
+                change = (change @ weight.mT) * (outputs[i - 1] > 0)
+    return mse_loss(forward(query)[1][-1], query) * len(query)
+
+
+def compiled(width, n_steps, repeats):
+    """Return cells of the third table."""
+    params = init_mlp((width, 64, 32, 64, width), torch.Generator().manual_seed(1))
+    params = {name: value.requires_grad_() for name, value in params.items()}
+    support, query = batch_of(width)
+    start, loss_of = list(params.values()), torch.compile(explicit_loss)
+    parts = start[::2], start[1::2], support, query, n_steps
+
+    def call():
+        return torch.autograd.grad(loss_of(*parts), start)
+
+    before = time.perf_counter()
+    found = call()
+    warm_up = time.perf_counter() - before
+    for got, want in zip(
+        found, written_out(params, support, query, n_steps), strict=True
+    ):
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-5)
+    calls = {
+        "compiled": call,
+        "eager": lambda: torch.autograd.grad(explicit_loss(*parts), start),
+        "ours": lambda: written_out(params, support, query, n_steps),
+    }
+    times = seconds(calls, repeats)
+    ratios = [f"{times[name] / times['ours']:.2f}" for name in ("compiled", "eager")]
+    return [f"{1000 * times['ours']:.2f}", *ratios, f"{warm_up:.0f} s"]
 
 
 def module_of(params):
@@ -125,21 +184,31 @@ def by_torchopt(net, support, query, n_steps):
     return [g.t() if g.dim() == 2 else g for g in found]
 
 
-def seconds(call, repeats, n_calls=3):
-    call()
-    times = []
+def seconds(calls, repeats, n_calls=3):
+    """Return median times of calls that take turns, so that all meet the same load."""
+    times = {name: [] for name in calls}
     for _ in range(repeats):
-        start = time.perf_counter()
-        for _ in range(n_calls):
-            call()
-        times.append((time.perf_counter() - start) / n_calls)
-    return statistics.median(times)
+        for name, call in calls.items():
+            call()  # to warm up
+            start = time.perf_counter()
+            for _ in range(n_calls):
+                call()
+            times[name].append((time.perf_counter() - start) / n_calls)
+    return {name: statistics.median(own) for name, own in times.items()}
 
 
-def matrix_rate(repeats):
-    """Return the floating point operations per second of a product of 512 x 512."""
-    a = torch.randn(512, 512)
-    return 2 * 512**3 / seconds(lambda: a @ a, repeats)
+def operations(call):
+    """Return the number of floating point operations of a call's matrix products."""
+
+    def count(start, a, b, *_, **__):  # of shapes
+        return 2 * prod(a) * b[-1]
+
+    # The counter knows neither products in place nor oneDNN's.
+    in_place = dict.fromkeys([torch.ops.aten.addmm_, torch.ops.aten.baddbmm_], count)
+    counter = FlopCounterMode(display=False, custom_mapping=in_place)
+    with patch.object(products, "HAS_ONEDNN", False), counter:
+        call()
+    return counter.get_total_flops()
 
 
 def compare(width, n_steps, repeats):
@@ -160,11 +229,11 @@ def compare(width, n_steps, repeats):
     for name in calls.keys() - {"written out, 1st order"}:
         for got, want in zip(calls[name](), expected, strict=True):
             torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-5)
-    counter = FlopCounterMode(display=False)
-    with counter:
-        calls["written out"]()
-    times = {name: seconds(call, repeats) for name, call in calls.items()}
-    share = counter.get_total_flops() / times["written out"] / matrix_rate(repeats)
+    n_operations = operations(calls["written out"])
+    a = torch.randn(512, 512)
+    times = seconds(calls | {"matrices": lambda: products.multiply(a, a)}, repeats)
+    rate = 2 * 512**3 / times["matrices"]
+    share = n_operations / times["written out"] / rate
     ours = times["written out"]
     ratios = {
         name: f"{times[name] / ours:.1f}" if name in times else "-"
@@ -199,25 +268,18 @@ def at_once(params, support, query, n_steps, algorithm, conv):
         net = params | net
         return (reconstructed(net, support) - support).square().mean(dim=(1, 2))
 
-    def output_gradient(found, support):
-        return (found - support) * (2.0 / found[0].numel())
-
     with torch.set_grad_enabled(algorithm != "reptile"):
         if conv:
             start = {name: params[name] for name in names}
             (fast,) = inner_loop(start, loss_of, rates, len(support), **options)
         else:
-            options |= {"prefix": "", "n_layers": N_LAYERS, "activation": "relu"}
-            data = support, support, output_gradient, rates
+            data = support, support, loss_on(support), rates
+            options |= {"prefix": "", "n_layers": N_LAYERS}
             (fast,) = dense_inner_loop(params, *data, **options)
         if algorithm == "reptile":
-            return pulled(params, {k: whole(v) for k, v in fast.items()})
+            return pulled(params, whole(fast))
     loss = mse_loss(reconstructed(params | fast, query), query) * len(query)
     return torch.autograd.grad(loss, list(params.values()))
-
-
-def whole(value):
-    return value.dense() if isinstance(value, LowRank) else value
 
 
 def one_by_one(net, support, query, n_steps, algorithm):
@@ -299,7 +361,7 @@ def compare_algorithm(width, n_steps, algorithm, repeats):
         for got, want in zip(calls[name](), expected, strict=True):
             torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4)
     n_calls = 3 if width else 1
-    times = {name: seconds(call, repeats, n_calls) for name, call in calls.items()}
+    times = seconds(calls, repeats, n_calls)
     ratios = [
         f"{times[name] / times['ours']:.1f}" if name in times else "-"
         for name in ("torchopt", "functional_call")
@@ -307,12 +369,30 @@ def compare_algorithm(width, n_steps, algorithm, repeats):
     return [f"{1000 * times['ours']:.2f}", *ratios]
 
 
+def main_compiled(option):
+    row = "{:>8}{:>8}{:>7}{:>9}{:>10}{:>8}{:>9}"
+    print(
+        "The same in plain operations, as multiples of the written-out gradient's time."
+    )
+    print(row.format("threads", "width", "steps", "ms", "compiled", "eager", "warm-up"))
+    for threads in option.threads:
+        torch.set_num_threads(threads)
+        for width in (20, 100, 784):
+            for n_steps in (1, 5):
+                torch.compiler.reset()
+                cells = compiled(width, n_steps, option.repeats)
+                print(row.format(threads, width, n_steps, *cells), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--compile", action="store_true", help="this alone")
     option = parser.parse_args()
     repeats = option.repeats
+    if option.compile:
+        return main_compiled(option)
     head = ("threads", "width", "steps", "ms", "torchopt", "functional_call")
     row = "{:>8}{:>8}{:>7}{:>9}{:>10}{:>17}{:>10}{:>11}{:>13}"
     print("Times as multiples of the written-out gradient's, which is given in ms.")

@@ -16,8 +16,8 @@ from skmetaad.core.autoencoder import MAMLAutoencoder
 from skmetaad.core.classifier import MAMLClassifier
 from skmetaad.core.codecs import ConvCodec, DenseCodec
 from skmetaad.core.encoders import Dense
+from skmetaad.core.forms import LowRank
 from skmetaad.core.maml import ALGORITHMS, step_weights
-from skmetaad.core.nets import LowRank
 from skmetaad.core.train import Batch
 from skmetaad.datasets import make_fleet
 
@@ -81,7 +81,7 @@ def cores():
         options = {"algorithm": algorithm, "inner_steps": 5, "inner_clip": 0.5}
         yield MAMLAutoencoder(DenseCodec((5, 7, 3, 7, 5)), **options)
         yield MAMLClassifier(Dense((5, 6, 4), "tanh"), **options)
-    yield MAMLAutoencoder(DenseCodec((120, 100, 80, 100, 120)), inner_steps=3)
+    yield MAMLAutoencoder(DenseCodec((120, 20, 10, 20, 120)), inner_steps=3)
     yield MAMLAutoencoder(DenseCodec((5, 7, 3, 7, 5)), variant="variational")
     yield MAMLAutoencoder(ConvCodec((1, 5, 4), (2,), width=3), inner_steps=4)
 
@@ -112,8 +112,8 @@ def test_recomputed_steps_have_the_same_gradient(core, weights):
     everything = fixed | {k: v.requires_grad_() for k, v in params.items()}
     mask = batch.support_y != 0
     (state,) = again.states(everything, batch.support, batch.support_y, mask)
-    low_rank = any(isinstance(value, LowRank) for value in state.values())
-    assert low_rank == (batch.support.shape[2] == 120)
+    wide = any(isinstance(value, LowRank) for value in state.values())
+    assert wide == (batch.support.shape[2] == 120)
 
 
 def test_recomputed_steps_let_gradients_reach_the_rows():

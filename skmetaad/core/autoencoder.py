@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.nn.functional import mse_loss, softplus
 
 from skmetaad.core.codecs import Codec, DenseCodec
-from skmetaad.core.inner import dense_inner_loop
+from skmetaad.core.dense_loop import dense_inner_loop
+from skmetaad.core.dense_step import Loss
+from skmetaad.core.forms import Net, whole
 from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import HEAD, MAML, NETWORK
-from skmetaad.core.nets import ACTIVATIONS, LowRank, Params, init_mlp, mlp
-from skmetaad.core.recompute import Net
+from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
@@ -108,10 +109,7 @@ class MAMLAutoencoder(MAML):
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, network and level of its support error."""
         (state,) = self.states(params, support, y, mask)
-        return {
-            name: value.dense() if isinstance(value, LowRank) else value
-            for name, value in state.items()
-        }
+        return whole(state)
 
     def states(
         self,
@@ -121,7 +119,7 @@ class MAMLAutoencoder(MAML):
         mask: Tensor,
         *,
         each: bool = False,
-    ) -> Iterator[dict[str, Tensor | LowRank]]:
+    ) -> Iterator[Net]:
         """Yield what `adapt` returns, with weights in whatever form is cheaper."""
         inlier, outlier = mask & (y != -1), mask & (y == -1)
         normal, odd = share(inlier, support), share(outlier, support)
@@ -138,8 +136,7 @@ class MAMLAutoencoder(MAML):
     @property
     def written_out(self) -> bool:
         """Whether the inner gradient is that of `dense_inner_loop`."""
-        dense = isinstance(self.codec, DenseCodec)
-        return dense and self.variant != "variational" and self.algorithm != "meta-sgd"
+        return isinstance(self.codec, DenseCodec) and self.variant != "variational"
 
     def _by_autograd(
         self, params: Params, z: Tensor, normal: Tensor, odd: Tensor, *, each: bool
@@ -154,21 +151,23 @@ class MAMLAutoencoder(MAML):
     def _by_hand(
         self, params: Params, z: Tensor, normal: Tensor, odd: Tensor, *, each: bool
     ) -> Iterator[Net]:
-        def output_gradient(found: Tensor, z: Tensor) -> Tensor:
-            away = found - z
-            push = odd * torch.sigmoid(1.0 - away.square().mean(dim=2))
-            return away * ((normal - push) * 2.0 / z.shape[2]).unsqueeze(2)
-
+        options = self.loop_options(each)
+        loss = Loss(
+            normal,
+            odd if odd.any() else None,
+            z.shape[2],
+            self.codec.activation,
+            options.pop("clip"),
+        )
         found = dense_inner_loop(
             params,
             self.seen(z, noisy=True),
             z,
-            output_gradient,
+            loss,
             self.rates(params),
             prefix=NETWORK,
             n_layers=self.codec.n_layers,
-            activation=self.codec.activation,
-            **self.loop_options(each),
+            **options,
         )
         return map(self.cut, found)
 

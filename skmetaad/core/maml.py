@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from skmetaad.core.forms import Net, detached, whole
 from skmetaad.core.inner import inner_loop
-from skmetaad.core.nets import LowRank, Params
+from skmetaad.core.nets import Params
 from skmetaad.core.train import Batch
 
 NETWORK = "net."
@@ -132,26 +133,19 @@ class MAML(ABC):
     def order(self) -> int:
         return 1 if self.algorithm in ("fomaml", "reptile") else 2
 
-    def cut(self, found: Params) -> Params:
+    def cut(self, found: Net) -> Net:
         """Cut Reptile's networks off from their start."""
-        if self.algorithm != "reptile":
-            return found
-        return {
-            name: LowRank(*[part.detach() for part in value])
-            if isinstance(value, LowRank)
-            else value.detach()
-            for name, value in found.items()
-        }
+        return detached(found) if self.algorithm == "reptile" else found
 
     def pull(self, params: Params, state: Params) -> Tensor:
         """Return zero, whose gradient is Reptile's: (start - adapted) / rate."""
         total = torch.zeros(())
         if self.algorithm != "reptile":
             return total
-        for name, start in self.adapted(params).items():
-            end = state[name]
-            end = end.dense() if isinstance(end, LowRank) else end
-            away = (start - end.mean(dim=0)).detach() / self.inner_rate
+        adapted = self.adapted(params)
+        ends = whole({name: state[name] for name in adapted})
+        for name, start in adapted.items():
+            away = (start - ends[name].mean(dim=0)).detach() / self.inner_rate
             total = total + (away * (start - start.detach())).sum()
         return total
 

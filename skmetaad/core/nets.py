@@ -1,29 +1,14 @@
 """Task-batched layers: parameters are tensors in a dict, shared or one per task."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from skmetaad.core.activations import ACTIVATIONS
+from skmetaad.core.forms import Net, applied
+
 Params = dict[str, Tensor]
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "silu": torch.nn.functional.silu,
-    "identity": lambda x: x,
-}
-
-
-def back(activation: str, gradient: Tensor, x: Tensor) -> Tensor:
-    """Return the gradient at x from that at the activation of x."""
-    if activation == "relu":
-        return torch.ops.aten.threshold_backward(gradient, x, 0)
-    if activation == "tanh":
-        return torch.ops.aten.tanh_backward(gradient, torch.tanh(x))
-    gate = torch.sigmoid(x)  # silu's own backward cannot be differentiated again
-    return gradient * (gate + x * gate * (1.0 - gate))
 
 
 def init_mlp(
@@ -44,7 +29,7 @@ def init_mlp(
 
 
 def mlp(
-    params: Params,
+    params: Net,
     x: Tensor,
     n_layers: int,
     *,
@@ -55,44 +40,25 @@ def mlp(
     """Apply the layers from `first` to `n_layers` of a dense network to x (T, R, in).
 
     Weights of shape (in, out) are shared by all tasks; of shape (T, in, out) they
-    belong to one task each.
+    belong to one task each. Those of the last layers may be `forms`.
     """
     act = ACTIVATIONS[activation]
     for i in range(first, n_layers):
         weight, bias = params[f"{prefix}weight{i}"], params[f"{prefix}bias{i}"]
+        if not isinstance(weight, Tensor):
+            names = [
+                (f"{prefix}weight{k}", f"{prefix}bias{k}") for k in range(i, n_layers)
+            ]
+            layers = [(params[weight], params[bias]) for weight, bias in names]
+            return applied(x, layers, activation)
         x = affine(x, weight, bias)
         if i < n_layers - 1:
             x = act(x)
     return x
 
 
-class LowRank(NamedTuple):
-    """Weights W - A^T D of each task: W (in, out), A (T, r, in), D (T, r, out)."""
-
-    weight: Tensor
-    left: Tensor
-    right: Tensor
-
-    def apply(self, x: Tensor) -> Tensor:
-        """Return x (W - A^T D) for x (T, R, in)."""
-        return torch.baddbmm(x @ self.weight, x @ self.left.mT, self.right, alpha=-1.0)
-
-    def apply_transposed(self, x: Tensor) -> Tensor:
-        """Return x (W - A^T D)^T for x (T, R, out)."""
-        return torch.baddbmm(
-            x @ self.weight.t(), x @ self.right.mT, self.left, alpha=-1.0
-        )
-
-    def dense(self) -> Tensor:
-        """Return the weights themselves, (T, in, out)."""
-        whole = self.weight.expand(len(self.left), -1, -1)
-        return torch.baddbmm(whole, self.left.mT, self.right, alpha=-1.0)
-
-
-def affine(x: Tensor, weight: Tensor | LowRank, bias: Tensor) -> Tensor:
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return x W + b for shared (in, out) or per-task (T, in, out) weights."""
-    if isinstance(weight, LowRank):
-        return weight.apply(x) + bias.unsqueeze(-2)
     if weight.dim() == 2:
         return torch.nn.functional.linear(x, weight.t(), bias)
     return torch.baddbmm(bias.unsqueeze(-2), x, weight)

@@ -7,20 +7,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from skmetaad.core.nets import LowRank, Params
-
-Net = dict[str, Tensor | LowRank]
+from skmetaad.core.nets import Params
 
 
 def course(
-    step: Callable[[Net, Params, int], Net],
-    net: Net,
+    step: Callable[[Params, Params, int], Params],
+    net: Params,
     given: Params,
     n_steps: int,
     *,
     each: bool = False,
     checkpoint: bool = False,
-) -> Iterator[Net]:
+) -> Iterator[Params]:
     """Yield the network after each of the steps, or after the last only.
 
     `step` maps a network, the tensors it is `given` and the number of the step to the
@@ -33,7 +31,7 @@ def course(
     for first in range(0, n_steps, span):
         last = min(first + span, n_steps)
 
-        def run(net: Net, given: Params, steps=range(first, last)) -> Net:
+        def run(net: Params, given: Params, steps=range(first, last)) -> Params:
             for i in steps:
                 net = step(net, given, i)
             return net
@@ -43,28 +41,24 @@ def course(
             yield net
 
 
-def recomputed(run: Callable[[Net, Params], Net], net: Net, given: Params) -> Net:
+def recomputed(
+    run: Callable[[Params, Params], Params], net: Params, given: Params
+) -> Params:
     """Return run(net, given), whose graph is made in the backward pass only.
 
     `torch.utils.checkpoint` is no help here: where the run takes gradients itself, it
     makes and keeps that graph in the forward pass too.
     """
-    start, given_names = _start(net), list(given)
-    tensors = (*_parts(net).values(), *start.values(), *given.values())
-    own, names = list(_parts(net)), []
+    n_net = len(net)
+    tensors = (*net.values(), *given.values())
+    given_names, names = list(given), list(net)
 
     def flat(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        parts = dict(zip(own, tensors, strict=False))
-        weights = dict(zip(start, tensors[len(own) :], strict=False))
-        rest = tensors[len(own) + len(start) :]
-        found = _parts(
-            run(_net(parts, weights), dict(zip(given_names, rest, strict=True)))
-        )
-        names[:] = found
-        return tuple(found.values())
+        own = dict(zip(names, tensors[:n_net], strict=True))
+        found = run(own, dict(zip(given_names, tensors[n_net:], strict=True)))
+        return tuple(found[name] for name in names)
 
-    found = _Recomputed.apply(flat, *tensors)
-    return _net(dict(zip(names, found, strict=True)), start)
+    return dict(zip(names, _Recomputed.apply(flat, *tensors), strict=True))
 
 
 class _Recomputed(torch.autograd.Function):
@@ -90,29 +84,3 @@ class _Recomputed(torch.autograd.Function):
         found = torch.autograd.grad(outputs, leaves, gradients, allow_unused=True)
         found = iter(found)
         return None, *[next(found) if want else None for want in wanted]
-
-
-def _start(net: Net) -> Params:
-    """Return the weights that low-rank changes are added to, or all of others."""
-    return {k: v.weight if isinstance(v, LowRank) else v for k, v in net.items()}
-
-
-def _parts(net: Net) -> Params:
-    """Return the tensors that a step makes anew."""
-    parts = {}
-    for name, value in net.items():
-        if isinstance(value, LowRank):
-            parts[name + ".left"], parts[name + ".right"] = value.left, value.right
-        else:
-            parts[name] = value
-    return parts
-
-
-def _net(parts: Params, start: Params) -> Net:
-    """Put together what `_parts` has taken apart."""
-    return {
-        name: parts[name]
-        if name in parts
-        else LowRank(weight, parts[name + ".left"], parts[name + ".right"])
-        for name, weight in start.items()
-    }
