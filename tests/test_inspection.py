@@ -200,6 +200,17 @@ def test_holms_method_is_that_of_statsmodels():
     np.testing.assert_allclose(list(display.p_values_.values()), expected)
 
 
+def test_pairs_are_told_apart_as_by_scikit_posthocs():
+    posthocs = pytest.importorskip("scikit_posthocs")
+    scores = made_scores()
+    display = CriticalDifferenceDisplay(scores)
+    samples = list(scores.values())
+    expected = posthocs.posthoc_wilcoxon(samples, p_adjust="holm").to_numpy()
+    at = {name: i for i, name in enumerate(scores)}
+    for (a, b), p in display.p_values_.items():
+        assert p == pytest.approx(expected[at[a], at[b]])
+
+
 def test_methods_that_are_the_same_are_in_one_group():
     scores = {"x": np.linspace(0, 1, 9), "y": np.linspace(0, 1, 9)}
     display = CriticalDifferenceDisplay.from_predictions(scores)
