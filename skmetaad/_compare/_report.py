@@ -41,8 +41,9 @@ LEGEND = (
     f"methods at this K; '-' on fewer than {MIN_TASKS} tasks.",
     "own threshold: accuracy, balanced accuracy (the mean of recall and the share of "
     "inliers left alone), precision,",
-    "recall and F1, outliers positive. All but the balanced one depend on the share of outliers: where it is high, "
-    "flagging every row looks good.",
+    "recall and F1, outliers positive. All but the balanced one depend on the share of "
+    "outliers: where it is",
+    "high, flagging every row looks good.",
     "false alarms: share of the query's inliers flagged; nominal: the share that the "
     "threshold aims at.",
 )
