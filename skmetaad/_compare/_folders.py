@@ -19,7 +19,10 @@ def load(path, *, n_folds, max_tasks, seed, window, hard, related=None):
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"--tasks {path}: no such directory.")
+        kind = "is a file" if path.exists() else "no such directory"
+        raise InputError(
+            f"--tasks {path}: {kind}: expected 'digits' or a directory of npz files."
+        )
     if is_omniglot(path):
         if window:
             raise InputError(f"--window needs series, but {path} holds drawings.")
