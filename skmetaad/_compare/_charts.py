@@ -106,7 +106,7 @@ def costs(points, knn, ours):
     first, last = np.floor(cost.min()), np.ceil(max(cost.max(), cost.min() + 0.1))
     x = _scale(first, last, LEFT + 8, edge - 16)
     parts = [_across(y(t), LEFT, f"{t:.2f}", edge + 4) for t in ticks]
-    for power in np.arange(first, last + 1):
+    for power in np.arange(first, last + 1, 1 + (last - first > 3)):
         label = f"{10**power / 1000:g} s" if power >= 3 else f"{10**power:g} ms"
         parts.append(_text(x(power), bottom + 16, label, "middle"))
     parts.append(_text((LEFT + edge) / 2, bottom + 31, "per task", "middle"))
