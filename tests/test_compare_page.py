@@ -179,7 +179,7 @@ def browse(run, tmp_path_factory):
             [*command, "--dump-dom", page.as_uri()],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=True,
         )
         return json.loads(unescape(re.search("<title>(.*)</title>", shown.stdout)[1]))
