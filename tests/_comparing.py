@@ -62,5 +62,6 @@ def save_omniglot(folder, seed=0):
     return folder
 
 
-def load_folder(folder, *, window=None, hard=False):
-    return load(folder, n_folds=None, max_tasks=None, seed=0, window=window, hard=hard)
+def load_folder(folder, **options):
+    options = {"window": None, "hard": False, **options}
+    return load(folder, n_folds=None, max_tasks=None, seed=0, **options)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 pytest.importorskip("pyod", reason="the comparison needs PyOD")
 
@@ -20,7 +21,7 @@ from _comparing import (
 )
 
 from skmetaad._compare._audit import row_hashes
-from skmetaad._compare._baselines import PYOD
+from skmetaad._compare._baselines import PYOD, make_pyod
 from skmetaad._compare._data import HeldOut
 from skmetaad._compare._images import digits
 
@@ -79,8 +80,10 @@ def test_csv_holds_one_row_per_task_method_k_and_seed(digits_run):
     rows = rows_of(digits_run.folder / "out.csv")
     assert list(rows[0]) == [
         *("collection", "fold", "task", "method", "shots", "seed"),
-        *("auroc", "average_precision", "false_alarm_rate", "contamination"),
-        *("fit_seconds", "adapt_seconds", "score_seconds"),
+        *("auroc", "average_precision"),
+        *("accuracy", "balanced_accuracy", "precision", "recall", "f1"),
+        *("false_alarm_rate", "contamination"),
+        *("fit_seconds", "adapt_seconds", "score_seconds", "versions"),
     ]
     keys = {(r["fold"], r["task"], r["method"], r["shots"], r["seed"]) for r in rows}
     assert len(keys) == len(rows)
@@ -125,6 +128,55 @@ def test_our_detectors_learn_from_labelled_outliers(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "2 labelled outlier(s) beside the K rows" in out
     assert "MetaPrototypeDetector" in out
+
+
+def test_hidden_outliers_take_the_place_of_support_rows():
+    rows = np.arange(40)
+    task = HeldOut("a", rows[:20], rows[20:32], rows[32:])
+    clean, *_ = task.draw(10, 0, 2000)
+    support, query, y = task.draw(10, 0, 2000, 1, 0.3)
+    assert np.isin(support, task.outliers).tolist() == [False] * 7 + [True] * 4
+    assert set(support[:7]) <= set(clean)
+    assert ((y == 1).sum(), (y == -1).sum()) == (12, 4)
+    assert not set(support) & set(query)
+    assert set(task.draw(5, 0, 2000, 1, 0.3)[0]) <= set(support)
+    for share in (0.0, 0.04):
+        np.testing.assert_array_equal(task.draw(10, 0, 2000, 0, share)[0], clean)
+
+
+def test_nobody_is_told_of_hidden_outliers(tmp_path, capsys):
+    folder, path = save_split(tmp_path / "fleet"), tmp_path / "out.csv"
+    args = ["--tasks", folder, "--shots", "10", "--contamination", "0.2"]
+    assert compare(*args, "--detectors", "metasvdd", "--csv", path) == 0
+    assert "of the K support rows, 20% (to whole rows)" in capsys.readouterr().out
+    fold = load_folder(folder).with_outliers(0, 0.2).folds[0]
+    for task, support, query, y in fold.drawn(10, 0, 2000):
+        knn = make_pyod("KNN", 10, 0).fit(fold.X[support])
+        scores = knn.decision_function(fold.X[query])
+        shown = {r["task"]: r["auroc"] for r in rows_of(path) if r["method"] == "KNN"}
+        assert float(shown[task.id]) == pytest.approx(roc_auc_score(y == -1, scores))
+
+
+def test_related_tasks_are_held_out_together(tmp_path, capsys):
+    for name in ("north", "south", "west"):
+        save_single(tmp_path / "c" / name, n_tasks=2)
+    collection = load_folder(tmp_path / "c", related="^[a-z]+")
+    assert len(collection.folds) == 3
+    for fold in collection.folds:
+        families = [
+            {i.split("/")[0] for i in ids} for ids in (fold.train.ids, names(fold))
+        ]
+        assert [len(f) for f in families] == [2, 1]
+        assert families[0].isdisjoint(families[1])
+    args = ["--tasks", tmp_path / "c", "--shots", "3", "--detectors", "metasvdd"]
+    assert compare(*args, "--related", "^[a-z]+") == 0
+    assert "held out together (--related): 3 families" in capsys.readouterr().out
+    assert compare(*args, "--related", "^") == 2
+    assert "--related joins them all" in capsys.readouterr().err
+
+
+def names(fold):
+    return [task.id for task in fold.held_out]
 
 
 def test_max_query_keeps_outliers_up_to_half():

@@ -88,7 +88,7 @@ def test_files_that_cannot_be_read_are_made_again(tasks, tmp_path, monkeypatch):
     assert compare(*arguments(tasks, tmp_path, "one.csv")) == 0
     broken, other, *_ = sorted((tmp_path / "cache").iterdir())
     broken.write_text(broken.read_text()[:-9])
-    other.write_text('[[{"no": 1}], []]')
+    other.write_text('{"results": [[{"no": 1}], []]}')
     ran = count_cells(monkeypatch)
     assert compare(*arguments(tasks, tmp_path, "two.csv")) == 0
     assert len(ran) == 2

@@ -44,6 +44,7 @@ def test_the_audit_counts_query_copies_of_the_support():
     collection = Collection("c", (Fold("1", train, X, (task,)),))
     found = audit(collection, [1], [0], 10)
     assert (found.n_query, found.n_query_copies) == (4, 2)
+    assert found.n_query_outliers == 2
     # -0.0 counts as 0.0; the support row that was not drawn is not counted.
     assert (found.n_test, found.n_test_copies) == (5, 3)
 
@@ -65,6 +66,7 @@ def test_a_row_in_support_and_query_stops_the_run():
         (["--detectors", "nope,KNN"], "unknown detector 'nope'"),
         (["--detectors", ","], "unknown detector"),
         (["--tasks", "no/such/folder"], "no such directory"),
+        (["--tasks", __file__], "is a file: expected 'digits' or a directory"),
         (["--shots", "0"], "--shots: '0': expected a whole number from 1"),
         (["--shots", "1,x"], "expected a whole number from 1"),
         (["--shots", "5000"], "too many support rows for every task"),
@@ -76,11 +78,18 @@ def test_a_row_in_support_and_query_stops_the_run():
         (["--hard"], "--hard does not go with --tasks digits"),
         (["--set", "n_iter"], "expected PARAM=VALUE"),
         (["--set", "no_such=1"], "no_such: no detector compared has this parameter"),
-        (["--set", "Siamese.no_such=1"], "--set Siamese.no_such: expected a detector"),
+        (["--set", "Siamese.no_such=1"], "SiameseDetector has no parameter 'no_such'"),
         (["--set", "LOF.n_neighbors=1"], "--set LOF.n_neighbors: expected a detector"),
         (["--detectors", "KDE"], "--set n_iter: sets parameters of our detectors"),
         (["--set", "n_iter=-3"], "'n_iter' parameter"),
         (["--csv", "no/such/folder/out.csv"], "no such directory"),
+        (
+            ["--html", "/proc/report.html"],
+            "--html /proc/report.html: cannot be written",
+        ),
+        (["--contamination", "1"], "--contamination: '1': expected a share from 0"),
+        (["--contamination", "few"], "'few': expected a share from 0"),
+        (["--related", "^."], "--related does not go with --tasks digits"),
         (["--plot", "out.xyz"], "unknown kind of file"),
         (["--html", "no/such/folder/out.html"], "no such directory"),
         (["--what"], "unrecognized arguments: --what"),
@@ -134,6 +143,7 @@ def test_unusable_directories_give_exit_code_2_and_say_why(tmp_path, capsys):
         (["--window", "500"], "no series has as many as 500 rows"),
         (["--hard"], "--hard needs an omniglot directory"),
         (["--shots", "61"], "expected at most 60"),
+        (["--related", "("], "--related '(': expected a regular expression"),
     ],
 )
 def test_options_that_do_not_fit_a_directory(tmp_path, capsys, args, message):

@@ -55,7 +55,7 @@ def test_settings_go_to_the_detectors_that_have_them():
 def record(task, method, auroc, seed=0):
     return Record(
         *("c", "1", task, method, 5, seed, auroc, 0.5),
-        *(0.1, 0.1, 0.0, 0.0, 0.0),
+        *(0.8, 0.7, 0.6, 0.5, 0.55, 0.1, 0.1, 0.0, 0.0, 0.0),
     )
 
 

@@ -1,8 +1,17 @@
 """What the comparison says about tasks: tests against k-NN, and false alarms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import friedmanchisquare, wilcoxon
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    precision_score,
+    recall_score,
+)
 
 pytest.importorskip("pyod", reason="the comparison needs PyOD")
 
@@ -12,8 +21,10 @@ from skmetaad._compare._baselines import make_pyod
 from skmetaad._compare._methods import select
 from skmetaad._compare._run import Record, run
 from skmetaad._compare._summary import (
+    FLAGGING,
     against_knn,
     false_alarms,
+    flagging,
     friedman,
     summarize,
 )
@@ -29,6 +40,7 @@ def records_of(scores, rates=0.1, contamination=0.1, shots=5):
     return [
         Record(
             *("c", "1", task, method, shots, 0, auroc, 0.5),
+            *(0.8, 0.7, 0.6, 0.5, 0.55),
             *(rate, contamination, 0.0, 0.0, 0.0),
         )
         for method, values in scores.items()
@@ -135,7 +147,24 @@ def test_false_alarms_are_averaged_over_tasks():
     assert rate.contamination == 0.05
 
 
-def test_false_alarms_are_those_of_predict(tmp_path):
+def test_what_has_no_threshold_is_not_judged_by_one():
+    records = records_of({"A": BASE})
+    none = dict.fromkeys(FLAGGING, np.nan)
+    records += [replace(r, method="B", **none) for r in records]
+    assert flagging(records) == {
+        ("A", 5): pytest.approx(
+            {
+                "accuracy": 0.8,
+                "balanced_accuracy": 0.7,
+                "precision": 0.6,
+                "recall": 0.5,
+                "f1": 0.55,
+            }
+        )
+    }
+
+
+def test_flags_and_false_alarms_are_those_of_predict(tmp_path):
     collection = load_folder(save_split(tmp_path / "fleet"))
     methods = select(["MetaSVDD", "KNN", "LOF"], ["n_iter=3", "contamination=0.2"])
     options = dict(max_query=50, n_jobs=1, on_done=lambda *_: None)
@@ -148,6 +177,14 @@ def test_false_alarms_are_those_of_predict(tmp_path):
         detector = methods[0].made(0, fold.in_order).fit(fold.train)
         for task, support, query, y in fold.drawn(8, 0, 50):
             fresh = fold.X[query[y == 1]]
+            model = make_pyod("LOF", 8, 0).fit(fold.X[support])
+            flagged = model.predict(fold.X[query]) == 1
+            record = next(r for r in records if r.method == "LOF" and r.task == task.id)
+            assert record.accuracy == accuracy_score(y == -1, flagged)
+            assert record.balanced_accuracy == balanced_accuracy_score(y == -1, flagged)
+            assert record.precision == precision_score(y == -1, flagged)
+            assert record.recall == recall_score(y == -1, flagged)
+            assert record.f1 == f1_score(y == -1, flagged)
             ours = detector.adapt(fold.X[support]).predict(fresh) == -1
             assert rates["MetaSVDDDetector", task.id] == pytest.approx(ours.mean())
             for name in ("KNN", "LOF"):
@@ -156,6 +193,14 @@ def test_false_alarms_are_those_of_predict(tmp_path):
 
 
 # ----------------------------------------------------------------------- what is shown
+
+
+def cells_of(block, name):
+    return next(
+        line.lstrip("> ").split()
+        for line in block.splitlines()
+        if line.lstrip("> ").startswith(f"{name} ")
+    )
 
 
 def test_a_single_task_has_means_and_no_tests(capsys, tmp_path):
@@ -179,15 +224,14 @@ def test_the_summary_file_holds_what_is_printed(capsys, tmp_path):
     assert len(rows) == 6
     for row in rows:
         name, k = row["method"], row["shots"]
+        block = out.split(f"K = {k}, own threshold")[1].split("\n\n")[0]
+        cells = cells_of(block, name)
+        shown = [f"{float(row[metric]):.3f}" for metric in FLAGGING]
+        assert cells[1:7] == [*shown, f"{float(row['false_alarm_rate']):.3f}"]
         block = out.split(f"K = {k}, AUROC beside k-NN")[1].split("\n\n")[0]
-        cells = next(
-            line.lstrip("> ").split()
-            for line in block.splitlines()
-            if line.lstrip("> ").startswith(f"{name} ")
-        )
-        assert f"{float(row['false_alarm_rate']):.3f}" in cells
         assert f"p = {float(row['auroc_friedman_p']):.2g}." in block
         if name != "KNN":
+            cells = cells_of(block, name)
             worse = int(row["auroc_losses"]) / int(row["n_tasks"])
             assert cells[1] == f"{worse:.2f}"
             assert cells[2] == f"{float(row['auroc_p']):.2g}"

@@ -200,6 +200,36 @@ def test_holms_method_is_that_of_statsmodels():
     np.testing.assert_allclose(list(display.p_values_.values()), expected)
 
 
+def test_pairs_are_told_apart_as_by_scikit_posthocs():
+    posthocs = pytest.importorskip("scikit_posthocs")
+    scores = made_scores()
+    display = CriticalDifferenceDisplay(scores)
+    samples = list(scores.values())
+    expected = posthocs.posthoc_wilcoxon(samples, p_adjust="holm").to_numpy()
+    at = {name: i for i, name in enumerate(scores)}
+    for (a, b), p in display.p_values_.items():
+        assert p == pytest.approx(expected[at[a], at[b]])
+
+
+def test_detectors_are_ranked_on_the_same_rows(detector):
+    untrained = MetaPrototypeDetector(n_iter=1, random_state=1).fit(FLEET[:10])
+    named = {"trained": detector, "untrained": untrained}
+    display = CriticalDifferenceDisplay.from_estimators(named, FLEET[8:], n_support=5)
+    for name, one in named.items():
+        expected = list(few_shot_scores(one, FLEET[8:], n_support=5).values())
+        np.testing.assert_allclose(display.scores[name], expected)
+    assert display.figure_ is display.ax_.figure
+
+
+def test_displays_of_scores_that_are_known_are_drawn_at_once():
+    curve = AdaptationCurveDisplay.from_predictions([1, 5], np.ones((2, 3)), name="a")
+    tasks = TaskScoreDisplay.from_predictions({"x": 0.5}, {"x": 0.4}, name="a", ax=None)
+    assert texts(curve.ax_) == ["a"]
+    assert tasks.reference_points_.get_offsets()[0, 0] == 0.4
+    for display in (curve, tasks):
+        assert display.figure_ is display.ax_.figure
+
+
 def test_methods_that_are_the_same_are_in_one_group():
     scores = {"x": np.linspace(0, 1, 9), "y": np.linspace(0, 1, 9)}
     display = CriticalDifferenceDisplay.from_predictions(scores)

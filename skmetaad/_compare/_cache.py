@@ -9,8 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from skmetaad import __version__
+
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "pyod")
+
+
+def versions():
+    """Return the versions of the libraries that results depend on, by name."""
+    return {"skmetaad": __version__} | {name: version(name) for name in LIBRARIES}
 
 
 class Cache:
@@ -25,8 +32,7 @@ class Cache:
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.npz")])
         source = [path.read_bytes() for path in parts]
-        versions = [version(name) for name in LIBRARIES]
-        self._common = _digest(source, versions, *common)
+        self._common = _digest(source, versions(), *common)
         self._folds = {}
 
     def path(self, fold, method, seed):
@@ -34,7 +40,7 @@ class Cache:
         if fold.name not in self._folds:
             train = [(task.id, task.X, task.y) for task in fold.train]
             tasks = [vars(task) for task in fold.held_out]
-            options = (fold.name, fold.in_order, fold.n_outliers)
+            options = (fold.name, fold.in_order, fold.n_outliers, fold.contamination)
             self._folds[fold.name] = _digest(fold.X, train, tasks, options)
         what = (method.name, str(method.cls), method.params, seed)
         name = _digest(self._common, self._folds[fold.name], what)
@@ -43,17 +49,18 @@ class Cache:
     def get(self, path, *kinds):
         """Return the cell's lists of each kind, or None if it has not finished."""
         try:
-            parts = json.loads(path.read_text("utf-8"))
+            parts = json.loads(path.read_text("utf-8"))["results"]
             return [
                 [kind(**item) for item in part]
                 for kind, part in zip(kinds, parts, strict=True)
             ]
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def put(self, path, *parts):
-        """Store the cell's results, all or nothing."""
-        text = json.dumps([[asdict(item) for item in part] for part in parts])
+        """Store the cell's results beside what they were made with, all or nothing."""
+        results = [[asdict(item) for item in part] for part in parts]
+        text = json.dumps({"versions": versions(), "results": results})
         partial = path.with_suffix(f".{os.getpid()}")
         partial.write_text(text, "utf-8")
         os.replace(partial, path)

@@ -11,13 +11,13 @@ from skmetaad._compare._data import InputError
 from skmetaad._compare._images import digits
 from skmetaad._compare._methods import check_pyod, select
 from skmetaad._compare._outputs import (
-    check_matplotlib,
     check_plot,
     check_writable,
     curves,
     write_csv,
     write_summary,
 )
+from skmetaad._compare._page import write_page
 from skmetaad._compare._progress import Progress
 from skmetaad._compare._report import report
 from skmetaad._compare._run import run
@@ -74,6 +74,14 @@ def add_parser(commands):
         "labels and are fitted without them (default: 0)",
     )
     add(
+        "--contamination",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the K support rows, rounded to whole rows, that are outliers "
+        "which no method is told of (default: 0)",
+    )
+    add(
         "--seeds",
         type=_positive,
         default=3,
@@ -92,6 +100,12 @@ def add_parser(commands):
         type=_from_two,
         metavar="N",
         help="parts of the tasks held out in turn (default: 2 for digits, else 4)",
+    )
+    add(
+        "--related",
+        metavar="PATTERN",
+        help="tasks in whose names this regular expression finds the same text are "
+        "held out together, such as 'machine-[0-9]+'",
     )
     add(
         "--max-query",
@@ -156,9 +170,10 @@ def compare(options):
     check_writable("--csv", options.csv)
     check_writable("--summary", options.summary)
     check_plot(options.plot)
-    check_matplotlib("--html", options.html)
+    check_writable("--html", options.html)
     methods = select(options.detectors, options.settings)
-    collection = _collection(options).with_outliers(options.outliers)
+    collection = _collection(options)
+    collection = collection.with_outliers(options.outliers, options.contamination)
     if options.detectors is None and not collection.in_order:
         methods = [method for method in methods if method.name not in SERIES]
     seeds = range(options.seed, options.seed + options.seeds)
@@ -180,10 +195,10 @@ def compare(options):
         )
     finally:
         progress.close()
-    lines = report(
+    found = report(
         collection, methods, shots, seeds, records, failures, overlap, options.max_query
     )
-    print("\n".join(lines))
+    print("\n".join(found.lines()))
     try:
         if options.csv:
             write_csv(options.csv, records)
@@ -193,13 +208,9 @@ def compare(options):
             figure = curves(collection.name, methods, shots, records)
             figure.savefig(options.plot, dpi=150)
         if options.html:
-            # Loads matplotlib, which the command does without.
-            from skmetaad._compare._page import write_page
-
             command = f"{PROGRAM} {shlex.join(options.given)}"
-            write_page(
-                options.html, command, collection, methods, shots, records, lines
-            )
+            title = f"{collection.name}: detectors from a few rows"
+            write_page(options.html, title, command, methods, shots, records, found)
     except OSError as error:
         raise InputError(f"the results could not be written: {error}") from error
     ran = {record.method for record in records}
@@ -217,11 +228,9 @@ def _cache(options, *common):
 
 def _collection(options):
     if options.tasks == "digits":
-        if options.window or options.hard:
-            raise InputError(
-                f"{'--window' if options.window else '--hard'} does not go with "
-                "--tasks digits."
-            )
+        for name in ("window", "hard", "related"):
+            if getattr(options, name):
+                raise InputError(f"--{name} does not go with --tasks digits.")
         return digits(
             n_folds=2 if options.folds is None else options.folds,
             max_tasks=options.max_tasks,
@@ -237,6 +246,7 @@ def _collection(options):
             seed=options.seed,
             window=options.window,
             hard=options.hard,
+            related=options.related,
         )
     except InputError:
         raise
@@ -298,6 +308,16 @@ def _number(least, words):
 _positive = _number(1, "a whole number from 1")
 _natural = _number(0, "a whole number from 0")
 _from_two = _number(2, "a whole number from 2")
+
+
+def _share(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a share from 0, below 1")
+    return value
 
 
 def _jobs(text):

@@ -44,21 +44,24 @@ class HeldOut:
         rows = np.concatenate([self.inliers, self.outliers])
         return rows.min(), rows.max()
 
-    def draw(self, n_support, seed, max_query, n_outliers=0):
+    def draw(self, n_support, seed, max_query, n_outliers=0, contamination=0.0):
         """Return support rows, query rows and the query's labels (+1, -1).
 
-        For one seed, the support rows of a small K are among those of a larger one. At
-        most `n_outliers` labelled outliers follow the support's inliers; one at least
-        is left to the query.
+        For one seed, the support rows of a small K are among those of a larger one. Of
+        the K rows, the share `contamination` are outliers that nobody has noticed. At
+        most `n_outliers` labelled ones follow the K rows; one outlier at least is left
+        to the query.
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
         pool, inliers = rng.permutation(self.pool), rng.permutation(self.inliers)
         outliers = rng.permutation(self.outliers)
-        n_outliers = min(n_outliers, len(outliers) - 1)
-        support = np.concatenate([pool[:n_support], outliers[:n_outliers]])
-        outliers = outliers[n_outliers:]
+        n_hidden = min(round(contamination * n_support), len(outliers) - 1)
+        n_taken = min(n_hidden + n_outliers, len(outliers) - 1)
+        n_clean = n_support - n_hidden
+        support = np.concatenate([pool[:n_clean], outliers[:n_taken]])
+        outliers = outliers[n_taken:]
         if self.shared:
-            inliers = np.concatenate([inliers, pool[n_support:]])
+            inliers = np.concatenate([inliers, pool[n_clean:]])
         if self.start is not None:
             inliers = self._apart(inliers, support)
             outliers = self._apart(outliers, support)
@@ -87,7 +90,8 @@ class Fold:
     """Training tasks, and the held-out tasks that go with them.
 
     `in_order`: the support comes before the query in time, in training tasks too.
-    `n_outliers`: labelled outliers in the support.
+    `n_outliers`: labelled outliers in the support; `contamination`: the share of its
+    other rows that are outliers as well.
     """
 
     name: str
@@ -96,6 +100,7 @@ class Fold:
     held_out: tuple
     in_order: bool = False
     n_outliers: int = 0
+    contamination: float = 0.0
 
     def drawn(self, n_support, seed, max_query):
         """Yield (task, support, query, y) for every task that K rows can be had from.
@@ -105,7 +110,9 @@ class Fold:
         for task in self.held_out:
             if n_support > task.max_support:
                 continue
-            support, query, y = task.draw(n_support, seed, max_query, self.n_outliers)
+            support, query, y = task.draw(
+                n_support, seed, max_query, self.n_outliers, self.contamination
+            )
             if len(np.unique(y)) == 2:
                 yield task, support, query, y
 
@@ -118,16 +125,25 @@ class Collection:
     folds: tuple
     notes: list = field(default_factory=list)
 
-    def with_outliers(self, n_outliers):
-        """Return the collection with labelled outliers in each support."""
-        if not n_outliers:
-            return self
-        folds = tuple(replace(fold, n_outliers=n_outliers) for fold in self.folds)
-        note = (
-            f"supports hold {n_outliers} labelled outlier(s) beside the K rows, fewer "
-            "where a task has no more; PyOD's detectors are fitted on the K rows."
+    def with_outliers(self, n_outliers, contamination):
+        """Return the collection with outliers, labelled or hidden, in each support."""
+        folds = tuple(
+            replace(fold, n_outliers=n_outliers, contamination=contamination)
+            for fold in self.folds
         )
-        return replace(self, folds=folds, notes=[*self.notes, note])
+        notes = list(self.notes)
+        if n_outliers:
+            notes.append(
+                f"supports hold {n_outliers} labelled outlier(s) beside the K rows, "
+                "fewer where a task has no more; PyOD's detectors are fitted on the K "
+                "rows."
+            )
+        if contamination:
+            notes.append(
+                f"of the K support rows, {contamination:.0%} (to whole rows) are "
+                "outliers that no method is told of."
+            )
+        return replace(self, folds=folds, notes=notes)
 
     @property
     def in_order(self):

@@ -1,5 +1,6 @@
 """Collections read from a directory of npz files, one task per file."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,21 +11,27 @@ from skmetaad._compare._images import is_omniglot, omniglot
 from skmetaad.datasets import load_directory
 from skmetaad.tasks import Task, TaskCollection
 
-MIN_TASKS = 2
 
+def load(path, *, n_folds, max_tasks, seed, window, hard, related=None):
+    """Return the `Collection` of a directory.
 
-def load(path, *, n_folds, max_tasks, seed, window, hard):
-    """Return the `Collection` of a directory."""
+    Tasks in whose names the pattern `related` finds the same text share a fold.
+    """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"--tasks {path}: no such directory.")
+        kind = "is a file" if path.exists() else "no such directory"
+        raise InputError(
+            f"--tasks {path}: {kind}: expected 'digits' or a directory of npz files."
+        )
     if is_omniglot(path):
         if window:
             raise InputError(f"--window needs series, but {path} holds drawings.")
-        if n_folds is not None:
-            raise InputError(
-                f"--folds: {path} comes with its own split into background and test."
-            )
+        for option, value in (("--folds", n_folds), ("--related", related)):
+            if value is not None:
+                raise InputError(
+                    f"{option}: {path} comes with its own split into background and "
+                    "test."
+                )
         max_tasks = 200 if max_tasks is None else max_tasks
         return omniglot(path, hard=hard, max_tasks=max_tasks, seed=seed)
     if hard:
@@ -32,8 +39,28 @@ def load(path, *, n_folds, max_tasks, seed, window, hard):
             f"--hard needs an omniglot directory (background.npz and test.npz with "
             f"class_id), but {path} is none."
         )
+    family = _families(related)
     tasks = _read(path, window)
-    return _folded(path.name, tasks, 4 if n_folds is None else n_folds, max_tasks, seed)
+    n_folds = 4 if n_folds is None else n_folds
+    return _folded(path.name, tasks, n_folds, max_tasks, seed, family)
+
+
+def _families(pattern):
+    """Return what tells a task's family by its name; without a pattern, its name."""
+    if pattern is None:
+        return lambda name: name
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise InputError(
+            f"--related {pattern!r}: expected a regular expression: {error}."
+        ) from error
+
+    def family(name):
+        match = found.search(name)
+        return name if match is None else match[0]
+
+    return family
 
 
 class _Parts:
@@ -133,32 +160,40 @@ def _windowed(tasks, window):
     return TaskCollection.from_windows(series, width, step, labels=labels, rule="any")
 
 
-def _folded(name, tasks, n_folds, max_tasks, seed):
-    """Leave tasks out by folds, among tasks with the same number of columns."""
+def _folded(name, tasks, n_folds, max_tasks, seed, family):
+    """Leave families out by folds, among tasks with the same number of columns."""
     groups, notes, folds = {}, [], []
     for task in tasks:
         groups.setdefault(task.X.shape[1], []).append(task)
-    lonely = [g[0].id for g in groups.values() if len(g) < MIN_TASKS]
+    families = {
+        w: list(dict.fromkeys(family(t.id) for t in g)) for w, g in groups.items()
+    }
+    lonely = [t.id for w, g in groups.items() if len(families[w]) < 2 for t in g]
     if lonely:
         notes.append(
-            f"{len(lonely)} of {len(tasks)} tasks are left out, as no other task has "
-            f"their number of columns: {_shortened(lonely)}."
+            f"{len(lonely)} of {len(tasks)} tasks are left out, as no unrelated task "
+            f"has their number of columns: {_shortened(lonely)}."
         )
-    groups = {width: g for width, g in sorted(groups.items()) if len(g) >= MIN_TASKS}
+    groups = {w: g for w, g in sorted(groups.items()) if len(families[w]) > 1}
     if not groups:
         raise InputError(
-            f"{name} has no two tasks with the same number of columns: a detector "
-            "needs other tasks to learn from."
+            f"{name} has no two tasks with the same number of columns, or --related "
+            "joins them all: a detector needs other tasks to learn from."
         )
     for width, group in groups.items():
-        order = np.random.default_rng(seed).permutation(len(group))
+        order = np.random.default_rng(seed).permutation(len(families[width]))
         prefix = f"{width} columns, " if len(groups) > 1 else ""
-        parts = np.array_split(order, min(n_folds, len(group)))
+        parts = np.array_split(order, min(n_folds, len(order)))
         for number, part in enumerate(parts, 1):
-            out = set(part.tolist())
-            train = [t for i, t in enumerate(group) if i not in out]
-            test = [t for i, t in enumerate(group) if i in out]
+            out = {families[width][i] for i in part}
+            train = [t for t in group if family(t.id) not in out]
+            test = [t for t in group if family(t.id) in out]
             folds.append(_fold(f"{prefix}{number}", train, test))
+    if any(len(families[w]) < len(g) for w, g in groups.items()):
+        n_families = sum(len(families[w]) for w in groups)
+        notes.append(
+            f"related tasks are held out together (--related): {n_families} families."
+        )
     unlabelled = [h.id for f in folds for h in f.held_out if not len(h.outliers)]
     if unlabelled:
         notes.append(

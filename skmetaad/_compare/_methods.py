@@ -130,6 +130,11 @@ def _split(params, known):
             shared[name] = value
         elif own in known.get(method, ()):
             single.setdefault(method, {})[own] = value
+        elif method is not None:
+            raise InputError(
+                f"--set {name}: {method} has no parameter {own!r}: expected one of "
+                f"{', '.join(sorted(known[method]))}."
+            )
         else:
             raise InputError(
                 f"--set {name}: expected a detector of ours that is compared, a dot, "

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from skmetaad._compare._baselines import KNN
+from skmetaad._compare._cache import versions
 from skmetaad._compare._data import InputError
 from skmetaad._compare._run import Record
 from skmetaad._compare._summary import (
+    FLAGGING,
     METRICS,
     Rate,
     false_alarms,
+    flagging,
     friedman,
     summarize,
 )
@@ -31,25 +34,28 @@ def check_writable(option, path):
         raise InputError(f"{option} {path}: no such directory: {path.parent}.")
     if path.is_dir():
         raise InputError(f"{option} {path}: is a directory, expected a file.")
-
-
-def check_matplotlib(option, path):
-    if path is None:
-        return
-    check_writable(option, path)
+    is_new = not path.exists()
     try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
+        with path.open("a"):
+            pass
+    except OSError as error:
         raise InputError(
-            f"{option} needs matplotlib ({error}): install skmetaad[benchmarks]."
+            f"{option} {path}: cannot be written: {error.strerror}."
         ) from error
+    if is_new:
+        path.unlink()
 
 
 def check_plot(path):
-    check_matplotlib("--plot", path)
+    check_writable("--plot", path)
     if path is None:
         return
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError(
+            f"--plot needs matplotlib ({error}): install skmetaad[benchmarks]."
+        ) from error
 
     known = Figure().canvas.get_supported_filetypes()
     if Path(path).suffix.lstrip(".").lower() not in known:
@@ -60,16 +66,18 @@ def check_plot(path):
 
 
 def write_csv(path, records):
+    made_with = " ".join(f"{name}={v}" for name, v in versions().items())
+    names = [*(field.name for field in fields(Record)), "versions"]
     with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Record)])
+        writer = csv.DictWriter(file, names)
         writer.writeheader()
-        writer.writerows(asdict(record) for record in records)
+        writer.writerows(asdict(r) | {"versions": made_with} for r in records)
 
 
 def write_summary(path, records):
     """Write one row per method and K, with the statistics over tasks."""
     summaries = {metric: summarize(records, metric) for metric in METRICS}
-    rates = false_alarms(records)
+    rates, flags = false_alarms(records), flagging(records)
     rows = []
     for method, k in summaries["auroc"]:
         row = {"method": method, "shots": k}
@@ -79,6 +87,8 @@ def write_summary(path, records):
             row[metric] = found.mean
             row |= {f"{metric}_{name}": getattr(found, name) for name in STATISTICS}
             row[f"{metric}_friedman_p"] = friedman(records, metric, k)[0]
+        none = dict.fromkeys(FLAGGING, np.nan)
+        row |= flags.get((method, k), none)
         rate = rates.get((method, k), NO_RATE)
         row["false_alarm_rate"] = rate.mean
         row["false_alarm_rate_low"] = rate.low

@@ -1,206 +1,222 @@
 """The report as one HTML page that needs nothing else."""
 
-import io
 from html import escape
 
 import numpy as np
 
+from skmetaad._compare import _charts
 from skmetaad._compare._baselines import KNN
-from skmetaad._compare._outputs import curves
-from skmetaad._compare._report import friedman_line
-from skmetaad._compare._summary import METRICS, false_alarms, per_task, summarize
+from skmetaad._compare._page_parts import SCRIPT, STYLE
+from skmetaad._compare._report import LEGEND, friedman_line
+from skmetaad._compare._summary import (
+    DIGITS,
+    FLAGGING,
+    METRICS,
+    costs,
+    false_alarms,
+    flagging,
+    per_task,
+    summarize,
+)
 from skmetaad.inspection import CriticalDifferenceDisplay
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --mark: #0072b222; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: auto;
-  padding: 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
-pre, .wide { overflow-x: auto; } pre { padding: .6rem; border: 1px solid var(--line); }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
-  white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-th button { all: unset; cursor: pointer; font-weight: bold; }
-th button:focus-visible { outline: 2px solid; }
-tr.knn { background: var(--mark); }
-pre.command { white-space: pre-wrap; overflow-wrap: anywhere; }
-figure { margin: 1rem 0; overflow-x: auto; } figcaption { font-size: .9rem; }
-figure svg { background: white; min-width: 38rem; max-width: 100%; height: auto; }
-@media print { body { max-width: none; } figure, table { break-inside: avoid; } }
-"""
-LEGEND = (
-    "Intervals: bootstrap over tasks. Wins and losses are tasks, against k-NN; worse: "
-    "the share of tasks lost (negative transfer). p: Wilcoxon's signed-rank test "
-    "against k-NN, also after Holm's correction for all methods at this K. False "
-    "alarms: the share of inliers flagged at the detector's own threshold; nominal: "
-    "the share it aims at."
-)
-SCRIPT = """
-for (const button of document.querySelectorAll("th button")) {
-  button.addEventListener("click", () => {
-    const head = button.parentElement, body = head.closest("table").tBodies[0];
-    const up = head.getAttribute("aria-sort") === "descending";
-    for (const other of head.parentElement.children) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const key = row => row.cells[head.cellIndex].dataset.value;
-    const compare = (a, b) => isNaN(key(a)) || isNaN(key(b))
-      ? key(a).localeCompare(key(b)) : key(a) - key(b);
-    const rows = [...body.rows].sort(compare);
-    body.append(...(up ? rows : rows.reverse()));
-  });
-}
-"""
+# How many curves are in colour at first, beside that of k-NN.
+PICKED_OURS, PICKED_OTHERS = 3, 2
 
 
-def write_page(path, command, collection, methods, shots, records, lines):
-    """Write tables that sort, curves, ranks, costs, single tasks, and the text."""
-    best = max(shots)
-    summaries = {metric: summarize(records, metric) for metric in METRICS}
-    rates = false_alarms(records)
+def write_page(path, title, command, methods, shots, records, report):
+    """Write tables that sort, curves, ranks, costs, single tasks, and all remarks."""
+    ran = {record.method for record in records}
+    page = _Page([m for m in methods if m.name in ran], shots, records)
     parts = [
-        f"<h1>{escape(collection.name)}: detectors from a few rows</h1>",
+        f"<h1>{escape(title)}</h1>",
         f'<pre class="command">{escape(command)}</pre>',
-        "<h2>Scores</h2>",
-        f"<p>{escape(LEGEND)}</p>",
-        *(_table(k, methods, summaries, rates, records) for k in shots),
+        _list(report.facts),
+        "<nav>"
+        + "".join(f'<a href="#k{k}">K = {k}</a>' for k in shots)
+        + '<a href="#cost">Cost</a><a href="#notes">Notes</a></nav>',
         "<h2>Scores and support rows</h2>",
-        _figure(curves(collection.name, methods, shots, records), "Means over tasks."),
-        f"<h2>Ranks, K = {best}</h2>",
-        _ranks(records, best),
-        f"<h2>Cost and quality, K = {best}</h2>",
-        _figure(_costs(methods, records, best), "Above and to the left is better."),
-        f"<h2>Every task, K = {best}</h2>",
-        _figure(
-            _tasks(methods, records, best), "A point is a task; lines are medians."
-        ),
-        "<h2>All figures, notes and the leak audit</h2>",
-        f"<pre>{escape(chr(10).join(lines))}</pre>",
+        page.curves(),
+        *(page.section(k) for k in shots),
+        '<h2 id="cost">Cost</h2>',
+        page.cost_table(),
+        '<h2 id="notes">Notes</h2>',
+        _list([*LEGEND, *report.notes]),
+        "<details><summary>The tables as text</summary>",
+        f"<pre>{escape(chr(10).join(report.tables))}</pre></details>",
     ]
-    page = (
+    text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(collection.name)}</title><style>{STYLE}</style></head>\n<body>"
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>"
         + "\n".join(parts)
         + f"<script>{SCRIPT}</script></body></html>\n"
     )
     with open(path, "w", encoding="utf-8") as file:
-        file.write(page)
+        file.write(text)
 
 
-def _table(k, methods, summaries, rates, records):
-    names = ["method"]
-    for label in METRICS.values():
-        names += [label, "95 %", "rank", "wins", "losses"]
-        if label == METRICS["auroc"]:
-            names += ["worse", "p", "p (Holm)", "false alarms", "nominal"]
-    head = "".join(f'<th scope="col"><button>{name}</button></th>' for name in names)
-    rows = []
-    for method in methods:
-        if (method.name, k) not in summaries["auroc"]:
-            continue
-        rate = rates.get((method.name, k))
-        cells = [f'<td data-value="{escape(method.name)}">{escape(method.name)}</td>']
-        for metric in METRICS:
-            found = summaries[metric][method.name, k]
-            cells += [
-                _cell(found.mean, ".3f"),
-                _cell(found.low, ".3f", found.high),
-                _cell(found.rank, ".1f"),
-                _cell(found.wins, "d"),
-                _cell(found.losses, "d"),
+class _Page:
+    """The parts of the page that show results."""
+
+    def __init__(self, methods, shots, records):
+        self.names = [m.name for m in methods]
+        self.ours = {m.name for m in methods if m.cls}
+        self.shots, self.records = shots, records
+        self.summaries = {metric: summarize(records, metric) for metric in METRICS}
+        self.rates, self.flags = false_alarms(records), flagging(records)
+        self.tasks = per_task(records, "auroc")
+        self.picked = self._picked()
+        # Neighbours in this order have colours of their own.
+        self.names.sort(key=lambda name: name not in self.picked)
+
+    def _picked(self):
+        found = self.summaries["auroc"]
+        means = {
+            name: [s.mean for (m, _), s in found.items() if m == name]
+            for name in self.names
+        }
+        order = {name: (-len(own), -np.mean(own)) for name, own in means.items()}
+        best = sorted((n for n in self.names if n != KNN), key=order.get)
+        ours = [name for name in best if name in self.ours][:PICKED_OURS]
+        others = [name for name in best if name not in self.ours][:PICKED_OTHERS]
+        return {KNN, *ours, *others}
+
+    def curves(self):
+        keys = "".join(
+            f'<button class="key c{number % _charts.COLOURS}" '
+            f'aria-pressed="{str(name in self.picked).lower()}" '
+            f'data-method="{number}">{escape(_charts.short(name))}</button>'
+            for number, name in enumerate(self.names)
+        )
+        panels = "".join(
+            _figure(
+                _charts.curves(
+                    self.names,
+                    self.shots,
+                    self.summaries[metric],
+                    label,
+                    self.picked,
+                    self.ours,
+                ),
+                f"{label}, mean over tasks with its 95 % interval.",
+            )
+            for metric, label in METRICS.items()
+        )
+        return (
+            f'<div class="charts">{panels}</div><div class="keys">{keys}</div>'
+            '<p class="small">Press a name to colour its curve. Solid lines: our '
+            "detectors.</p>"
+        )
+
+    def section(self, k):
+        """Return the tables and the charts of one K."""
+        there = [n for n in self.names if (n, k) in self.summaries["auroc"]]
+        there.sort(key=lambda name: -self.summaries["auroc"][name, k].mean)
+        points, spent = {}, [r for r in self.records if r.shots == k]
+        for name, (_, adapt, score) in costs(spent).items():
+            cost = 1000 * (adapt + score)
+            points[name] = cost, self.summaries["auroc"][name, k].mean
+        tasks = {name: list(self.tasks[name, k].values()) for name in there}
+        charts = [
+            _figure(_charts.strips(tasks, KNN), "AUROC of every task, and the median."),
+            _figure(
+                _charts.costs(points, KNN, self.ours),
+                "AUROC against the time to adapt (or fit) and score one task: above "
+                "and to the left is better. Large points: our detectors.",
+            ),
+        ]
+        return (
+            f'<h2 id="k{k}">K = {k}</h2><h3>Ranking rows</h3>{self._ranking(k, there)}'
+            f'<p class="small">{friedman_line(self.records, k)}</p>'
+            f"<h3>At the detectors' own thresholds</h3>{self._thresholds(k, there)}"
+            f'<div class="charts">{self._ranks(k)}{"".join(charts)}</div>'
+        )
+
+    def _ranking(self, k, there):
+        head = ["method", METRICS["auroc"], "95 %", "rank", "wins", "losses", "worse"]
+        head += ["p", "p (Holm)", METRICS["average_precision"], "95 %", "rank"]
+        rows = []
+        for name in there:
+            found, other = (self.summaries[metric][name, k] for metric in METRICS)
+            cells = [
+                *(_cell(found.mean, ".3f"), _cell(found.low, ".3f", found.high)),
+                *(_cell(found.rank, ".1f"), _cell(found.wins), _cell(found.losses)),
+                *(_cell(found.negative_transfer, ".2f"), _cell(found.p, ".2g")),
+                *(_cell(found.p_holm, ".2g"), _cell(other.mean, ".3f")),
+                *(_cell(other.low, ".3f", other.high), _cell(other.rank, ".1f")),
             ]
-            if metric == "auroc":
-                cells += [
-                    _cell(found.negative_transfer, ".2f"),
-                    _cell(found.p, ".2g"),
-                    _cell(found.p_holm, ".2g"),
-                    _cell(rate.mean if rate else np.nan, ".3f"),
-                    _cell(rate.contamination if rate else np.nan, "g"),
-                ]
-        mark = ' class="knn"' if method.name == KNN else ""
-        mean = summaries["auroc"][method.name, k].mean
-        rows.append((-mean, f"<tr{mark}>{''.join(cells)}</tr>"))
-    body = "".join(row for _, row in sorted(rows, key=lambda pair: pair[0]))
+            rows.append((name, cells))
+        return _table(head, rows)
+
+    def _thresholds(self, k, there):
+        head = ["method", *FLAGGING.values(), "false alarms", "95 %", "nominal"]
+        rows = []
+        for name in there:
+            if (name, k) not in self.rates:
+                continue
+            rate = self.rates[name, k]
+            cells = [_cell(self.flags[name, k][metric], ".3f") for metric in FLAGGING]
+            cells += [_cell(rate.mean, ".3f"), _cell(rate.low, ".3f", rate.high)]
+            rows.append((name, [*cells, _cell(rate.contamination, "g")]))
+        return _table(head, rows)
+
+    def _ranks(self, k):
+        scores = {name: v for (name, shots), v in self.tasks.items() if shots == k}
+        most = max(len(tasks) for tasks in scores.values())
+        full = {name: tasks for name, tasks in scores.items() if len(tasks) == most}
+        if len(full) < 2 or most < 2:
+            return "<p>Too few tasks or methods to rank.</p>"
+        order = sorted(next(iter(full.values())))
+        table = {n: np.round([v[t] for t in order], DIGITS) for n, v in full.items()}
+        display = CriticalDifferenceDisplay(table)
+        text = (
+            f"Critical differences: mean ranks by AUROC over {most} tasks. Bars at "
+            "the right join methods that Wilcoxon's signed-rank test with Holm's "
+            "correction does not tell apart at 5 %."
+        )
+        if 2.0 ** (1 - most) * len(display.p_values_) > display.alpha:
+            text += (
+                f" With {len(table)} methods, {most} tasks cannot tell any two apart: "
+                "compare fewer methods, or on more tasks."
+            )
+        return _figure(_charts.ranks(display, KNN), text)
+
+    def cost_table(self):
+        head = ["method", "meta-train (s)", "adapt or fit (ms/task)", "score (ms/task)"]
+        rows = []
+        for name, (fit, adapt, score) in costs(self.records).items():
+            cells = [_cell(fit if name in self.ours else np.nan, ".1f")]
+            cells += [_cell(1000 * adapt, ".1f"), _cell(1000 * score, ".1f")]
+            rows.append((name, cells))
+        return _table(head, rows)
+
+
+def _table(head, rows):
+    """Return a table that sorts; rows: [(method, cells after its name)]."""
+    names = "".join(f'<th scope="col"><button>{name}</button></th>' for name in head)
+    body = "".join(
+        f'<tr{" class=knn" * (name == KNN)}><td data-value="{escape(name)}">'
+        f"{escape(name)}</td>{''.join(cells)}</tr>"
+        for name, cells in rows
+    )
     return (
-        f'<h3>K = {k}</h3><div class="wide"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div><p>{friedman_line(records, k)}</p>"
+        f'<div class="wide"><table><thead><tr>{names}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def _cell(value, form, end=None):
+def _cell(value, form="d", end=None):
     """Return a cell that sorts by value, last where there is none."""
     if not np.isfinite(value):
-        return '<td data-value="Infinity">-</td>'
+        return '<td data-value="">-</td>'
     text = format(value, form) if end is None else f"{value:{form}}-{end:{form}}"
     return f'<td data-value="{value}">{text}</td>'
 
 
-def _ranks(records, k):
-    scores = {
-        m: v for (m, shots), v in per_task(records, "auroc").items() if shots == k
-    }
-    most = max(len(tasks) for tasks in scores.values())
-    full = {m: tasks for m, tasks in scores.items() if len(tasks) == most}
-    if len(full) < 2 or most < 2:
-        return "<p>Too few tasks or methods to rank.</p>"
-    order = sorted(next(iter(full.values())))
-    table = {m: np.round([tasks[t] for t in order], 9) for m, tasks in full.items()}
-    figure = _new(10, 1.5 + 0.3 * len(table))
-    drawn = CriticalDifferenceDisplay.from_predictions(table, ax=figure.subplots())
-    p = drawn.friedman_p_
-    return _figure(
-        figure,
-        f"Mean ranks by AUROC over {most} tasks. Bars join methods that Wilcoxon's "
-        "signed-rank test with Holm's correction does not tell apart at 5 %. "
-        f"Friedman's test: p = {p:.2g}.",
-    )
+def _list(lines):
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def _costs(methods, records, k):
-    figure = _new(8, 5)
-    axes = figure.subplots()
-    for method in methods:
-        own = [r for r in records if r.method == method.name and r.shots == k]
-        if own:
-            cost = 1000 * np.mean([r.adapt_seconds + r.score_seconds for r in own])
-            quality = np.mean([r.auroc for r in own])
-            axes.scatter(cost, quality, marker="o" if method.cls else "x", color="C0")
-            axes.annotate(
-                method.name, (cost, quality), xytext=(5, 3), textcoords="offset points"
-            )
-    axes.set_xscale("log")
-    axes.set(xlabel="adapt or fit, and score (ms per task)", ylabel="AUROC")
-    axes.margins(x=0.25)
-    return figure
-
-
-def _tasks(methods, records, k):
-    found = per_task(records, "auroc")
-    names = [m.name for m in methods if (m.name, k) in found]
-    names.sort(key=lambda name: np.median(list(found[name, k].values())))
-    figure = _new(8, 1 + 0.35 * len(names))
-    axes = figure.subplots()
-    for place, name in enumerate(names):
-        values = np.array(list(found[name, k].values()))
-        shift = np.linspace(-0.25, 0.25, len(values))
-        axes.scatter(values, place + shift, s=8, alpha=0.6, color="C0")
-        axes.vlines(np.median(values), place - 0.35, place + 0.35, color="black")
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("AUROC")
-    return figure
-
-
-def _new(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _figure(figure, caption):
-    text = io.StringIO()
-    # No date: the same results give the same page.
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    picture = svg[svg.index("<svg") :].replace("<svg", '<svg role="img"', 1)
-    return f"<figure>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+def _figure(svg, caption):
+    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"

@@ -1,12 +1,18 @@
 """Tables of plain text."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from skmetaad._compare._baselines import KNN, REMARKS
+from skmetaad._compare._cache import versions
 from skmetaad._compare._summary import (
+    FLAGGING,
     METRICS,
     MIN_TASKS,
+    costs,
     false_alarms,
+    flagging,
     friedman,
     summarize,
 )
@@ -25,32 +31,52 @@ def table(rows, header):
     return lines
 
 
+LEGEND = (
+    f"{MARK} k-NN, the bar to clear. Intervals: 95 %, bootstrap over tasks (each the "
+    "mean over seeds).",
+    "rank: mean rank over tasks, 1 = best. W-T-L: tasks won, tied and lost against "
+    "k-NN. AP: average precision, outliers positive.",
+    "worse: share of tasks with an AUROC below that of k-NN (negative transfer).",
+    "p: Wilcoxon's signed-rank test against k-NN, and after Holm's correction for all "
+    f"methods at this K; '-' on fewer than {MIN_TASKS} tasks.",
+    "own threshold: accuracy, balanced accuracy (the mean of recall and the share of "
+    "inliers left alone), precision,",
+    "recall and F1, outliers positive. All but the balanced one depend on the share of "
+    "outliers: where it is",
+    "high, flagging every row looks good.",
+    "false alarms: share of the query's inliers flagged; nominal: the share that the "
+    "threshold aims at.",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was compared, the tables, what they mean, and remarks on methods."""
+
+    facts: list
+    tables: list
+    notes: list
+
+    def lines(self):
+        return [*self.facts, "", *self.tables, "", *LEGEND, *self.notes]
+
+
 def report(collection, methods, shots, seeds, records, failures, audit, max_query):
-    """Return the lines that the command prints."""
-    notes = _Notes()
-    lines = _head(collection, shots, seeds, records, max_query)
-    lines += [*audit.lines(), ""]
+    """Return the `Report` that the command prints."""
+    notes, lines = _Notes(), []
     summaries = {metric: summarize(records, metric) for metric in METRICS}
-    rates = false_alarms(records)
+    rates, flags = false_alarms(records), flagging(records)
     for k in shots:
         ordered = _ordered(k, methods, summaries["auroc"])
         lines += [*_at(k, ordered, summaries, failures, notes), ""]
-        lines += [*_tests(k, ordered, summaries["auroc"], rates)]
+        lines += [*_tests(k, ordered, summaries["auroc"])]
         lines += [friedman_line(records, k), ""]
+        lines += [*_flagging(k, ordered, flags, rates), ""]
     lines += _timing(methods, records)
-    lines += [
-        "",
-        f"{MARK} k-NN, the bar to clear. Intervals: 95 %, bootstrap over "
-        "tasks (each the mean over seeds).",
-        "rank: mean rank over tasks, 1 = best. W-T-L: tasks won, tied and lost against "
-        "k-NN. AP: average precision, outliers positive.",
-        "worse: share of tasks with an AUROC below that of k-NN (negative transfer).",
-        "p: Wilcoxon's signed-rank test against k-NN, and after Holm's correction for "
-        f"all methods at this K; '-' on fewer than {MIN_TASKS} tasks.",
-        "false alarms: share of the query's inliers flagged at the detector's own "
-        "threshold; nominal: the share it aims at.",
-    ]
-    return lines + notes.lines()
+    facts = _head(collection, shots, seeds, records, max_query)
+    facts += audit.lines()
+    facts.append(f"Versions: {', '.join(f'{n} {v}' for n, v in versions().items())}.")
+    return Report(facts, lines, notes.lines())
 
 
 def _head(collection, shots, seeds, records, max_query):
@@ -114,31 +140,37 @@ def _mark(name):
     return MARK if name == KNN else " "
 
 
-def _tests(k, methods, summaries, rates):
+def _tests(k, methods, summaries):
     header = [f"K = {k}, AUROC beside k-NN", "worse", "p", "p (Holm)"]
-    header += ["false alarms", "95 %", "nominal"]
     rows = []
     for method in methods:
         found = summaries.get((method.name, k))
-        if found is None:
+        if found is None or method.name == KNN:
             continue
-        row = [f"{_mark(method.name)} {method.name}", "", "", ""]
-        if method.name != KNN:
-            row[1:] = [
-                _number(found.negative_transfer, ".2f"),
-                _number(found.p, ".2g"),
-                _number(found.p_holm, ".2g"),
-            ]
+        row = [
+            _number(found.negative_transfer, ".2f"),
+            _number(found.p, ".2g"),
+            _number(found.p_holm, ".2g"),
+        ]
+        rows.append([f"  {method.name}", *row])
+    return table(rows, header)
+
+
+def _flagging(k, methods, flags, rates):
+    header = [f"K = {k}, own threshold", *FLAGGING.values()]
+    header += ["false alarms", "95 %", "nominal"]
+    rows = []
+    for method in methods:
         rate = rates.get((method.name, k))
         if rate is None:
-            row += ["-", "-", "-"]
-        else:
-            known = np.isfinite(rate.low)
-            row += [
-                f"{rate.mean:.3f}",
-                f"{rate.low:.3f}-{rate.high:.3f}" if known else "-",
-                f"{rate.contamination:g}",
-            ]
+            continue
+        row = [f"{_mark(method.name)} {method.name}"]
+        row += [f"{flags[method.name, k][metric]:.3f}" for metric in FLAGGING]
+        row += [
+            f"{rate.mean:.3f}",
+            f"{rate.low:.3f}-{rate.high:.3f}" if np.isfinite(rate.low) else "-",
+            f"{rate.contamination:g}",
+        ]
         rows.append(row)
     return table(rows, header)
 
@@ -180,18 +212,13 @@ def _short(text):
 
 
 def _timing(methods, records):
-    rows = []
+    rows, found = [], costs(records)
     for method in methods:
-        own = [r for r in records if r.method == method.name]
-        if not own:
-            continue
-        row = [f"  {method.name}", "-"]
-        if method.cls:
-            fits = {(r.fold, r.seed): r.fit_seconds for r in own}
-            row[1] = f"{np.mean(list(fits.values())):.1f}"
-        row.append(f"{1000 * np.mean([r.adapt_seconds for r in own]):.1f}")
-        row.append(f"{1000 * np.mean([r.score_seconds for r in own]):.1f}")
-        rows.append(row)
+        if method.name in found:
+            fit, adapt, score = found[method.name]
+            cells = [f"{fit:.1f}" if method.cls else "-"]
+            cells += [f"{1000 * adapt:.1f}", f"{1000 * score:.1f}"]
+            rows.append([f"  {method.name}", *cells])
     header = ["Time", "meta-train (s)", "adapt or fit (ms/task)", "score (ms/task)"]
     return table(rows, header)
 

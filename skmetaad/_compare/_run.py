@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import joblib
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from skmetaad._compare._baselines import (
@@ -17,14 +16,19 @@ from skmetaad._compare._baselines import (
     pyod_scores,
 )
 from skmetaad._compare._series import SERIES
+from skmetaad._compare._summary import FLAGGING
+from skmetaad.metrics import METRICS
+
+RANKING = ("roc_auc", "average_precision")
 
 
 @dataclass(frozen=True)
 class Record:
     """One method on one task.
 
-    `false_alarm_rate` is the share of the query's inliers that the method flags at its
-    own threshold, `contamination` the share it aims at; NaN without a threshold.
+    Accuracies, precision, recall and F1 are those at the method's own threshold,
+    outliers positive. `false_alarm_rate` is the share of the query's inliers that it
+    flags there, `contamination` the share it aims at. All are NaN without a threshold.
     """
 
     collection: str
@@ -35,6 +39,11 @@ class Record:
     seed: int
     auroc: float
     average_precision: float
+    accuracy: float
+    balanced_accuracy: float
+    precision: float
+    recall: float
+    f1: float
     false_alarm_rate: float
     contamination: float
     fit_seconds: float
@@ -114,18 +123,17 @@ def _cell(i, collection, fold, method, seed, shots, max_query):
 
 
 def _metrics(y, abnormal, threshold=np.nan, contamination=np.nan):
-    """Return AUROC, average precision, and the false-alarm rate beside its target."""
+    """Return the values of a record from `auroc` to `contamination`."""
     if not np.isfinite(abnormal).all():
         raise ValueError("scores hold NaN or infinite values")
-    flagged = np.nan
-    if not np.isnan(threshold):
-        flagged = float(np.mean(abnormal[y == 1] > threshold))
-    return (
-        roc_auc_score(y == -1, abnormal),
-        average_precision_score(y == -1, abnormal),
-        flagged,
-        contamination,
-    )
+    # As `predict` flags: what is above the threshold, however little.
+    decision = np.where(abnormal > threshold, -1.0, 1.0)
+    flagged = [float(METRICS[name](y, decision)) for name in FLAGGING]
+    flagged.append(float(np.mean(decision[y == 1] < 0)))
+    if np.isnan(threshold):
+        flagged = [np.nan] * len(flagged)
+    ranked = [float(METRICS[name](y, -abnormal)) for name in RANKING]
+    return *ranked, *flagged, contamination
 
 
 def _run_ours(fold, method, seed, shots, max_query):

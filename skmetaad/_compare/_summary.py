@@ -10,6 +10,13 @@ from skmetaad.inspection._drawn import bootstrap_interval
 from skmetaad.inspection._significance import friedman_p, holm, signed_rank_p
 
 METRICS = {"auroc": "AUROC", "average_precision": "AP"}
+FLAGGING = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+}
 # Wilcoxon's test cannot reach 5 % on fewer: its least p value is 2 / 2^n.
 MIN_TASKS = 6
 # Differences below this are ties.
@@ -129,6 +136,34 @@ def false_alarms(records, seed=0):
         if np.isfinite(x).all():
             rates[key] = Rate(float(x.mean()), *interval(x, seed), targets[key])
     return rates
+
+
+def flagging(records):
+    """Return {(method, K): {metric: mean over tasks}} at the methods' own thresholds.
+
+    Methods without a threshold are left out.
+    """
+    found = {}
+    for metric in FLAGGING:
+        for key, tasks in per_task(records, metric).items():
+            mean = float(np.mean(list(tasks.values())))
+            if np.isfinite(mean):
+                found.setdefault(key, {})[metric] = mean
+    return found
+
+
+def costs(records):
+    """Return {method: (seconds to train, to adapt to a task, to score it)}, means."""
+    found = {}
+    for method in dict.fromkeys(r.method for r in records):
+        own = [r for r in records if r.method == method]
+        fits = {(r.fold, r.seed): r.fit_seconds for r in own}
+        found[method] = (
+            float(np.mean(list(fits.values()))),
+            float(np.mean([r.adapt_seconds for r in own])),
+            float(np.mean([r.score_seconds for r in own])),
+        )
+    return found
 
 
 def _on_all_tasks(values):

@@ -9,7 +9,7 @@ from skmetaad.metrics import few_shot_scores
 class AdaptationCurveDisplay:
     """Mean score over tasks against the number of support rows.
 
-    Use `from_estimator`, or give the scores of each task.
+    Use `from_estimator`, or `from_predictions` with the scores of each task.
 
     Parameters
     ----------
@@ -37,8 +37,9 @@ class AdaptationCurveDisplay:
     --------
     >>> import matplotlib.pyplot as plt
     >>> from skmetaad.inspection import AdaptationCurveDisplay
-    >>> display = AdaptationCurveDisplay([1, 10], [[0.6, 0.7], [0.8, 0.9]])
-    >>> len(display.plot().line_.get_xdata())
+    >>> scores = [[0.6, 0.7], [0.8, 0.9]]
+    >>> display = AdaptationCurveDisplay.from_predictions([1, 10], scores)
+    >>> len(display.line_.get_xdata())
     2
     >>> plt.close()
     """
@@ -53,6 +54,34 @@ class AdaptationCurveDisplay:
             )
         self.name = name
         self.metric = metric
+
+    @classmethod
+    def from_predictions(
+        cls, n_support, scores, *, name=None, metric="score", ax=None, **kwargs
+    ):
+        """Draw scores that are known.
+
+        Parameters
+        ----------
+        n_support : array-like of shape (n_shots,)
+            Numbers of support rows.
+        scores : array-like of shape (n_shots, n_tasks)
+            The score of each task with so many support rows.
+        name : str, default=None
+            Label of the curve.
+        metric : str, default="score"
+            Label of the vertical axis.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: on new axes.
+        **kwargs : dict
+            For matplotlib's `plot`.
+
+        Returns
+        -------
+        display : AdaptationCurveDisplay
+            What was drawn.
+        """
+        return cls(n_support, scores, name=name, metric=metric).plot(ax, **kwargs)
 
     @classmethod
     def from_estimator(

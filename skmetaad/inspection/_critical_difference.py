@@ -5,6 +5,7 @@ from scipy.stats import rankdata
 
 from skmetaad.inspection._drawn import NORMAL, axes
 from skmetaad.inspection._significance import friedman_p, holm, signed_rank_p
+from skmetaad.metrics import few_shot_scores
 
 
 class CriticalDifferenceDisplay:
@@ -90,6 +91,62 @@ class CriticalDifferenceDisplay:
         display : CriticalDifferenceDisplay
             What was drawn.
         """
+        return cls(scores, alpha=alpha).plot(ax, **kwargs)
+
+    @classmethod
+    def from_estimators(
+        cls,
+        estimators,
+        X,
+        y=None,
+        *,
+        task=None,
+        n_support=10,
+        metric="roc_auc",
+        n_repeats=1,
+        random_state=0,
+        alpha=0.05,
+        ax=None,
+        **kwargs,
+    ):
+        """Adapt fitted detectors to the same tasks and draw how they rank.
+
+        Parameters
+        ----------
+        estimators : dict of str to object
+            Fitted meta-detectors, by their names.
+        X : array-like of shape (n_rows, n_features), or TaskCollection
+            Rows of the tasks to evaluate on.
+        y : array-like of shape (n_rows,), default=None
+            Labels: -1 outlier, +1 inlier, 0 unlabelled.
+        task : array-like of shape (n_rows,), default=None
+            The task id of each row.
+        n_support : int, default=10
+            Support rows per task.
+        metric : str or callable, default="roc_auc"
+            As `few_shot_scores` takes it.
+        n_repeats : int, default=1
+            Supports drawn per task; values are averaged.
+        random_state : int, default=0
+            Seed of the draws: all detectors see the same rows.
+        alpha : float, default=0.05
+            Level of the tests, all pairs together.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: on new axes.
+        **kwargs : dict
+            For matplotlib's `plot` of the bars.
+
+        Returns
+        -------
+        display : CriticalDifferenceDisplay
+            What was drawn.
+        """
+        options = {"task": task, "n_support": n_support, "metric": metric}
+        options |= {"n_repeats": n_repeats, "random_state": random_state}
+        scores = {
+            name: list(few_shot_scores(one, X, y, **options).values())
+            for name, one in estimators.items()
+        }
         return cls(scores, alpha=alpha).plot(ax, **kwargs)
 
     def _test(self):

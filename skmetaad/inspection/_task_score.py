@@ -37,7 +37,8 @@ class TaskScoreDisplay:
     --------
     >>> import matplotlib.pyplot as plt
     >>> from skmetaad.inspection import TaskScoreDisplay
-    >>> display = TaskScoreDisplay({"a": 0.9, "b": 0.7}, {"a": 0.8, "b": 0.75}).plot()
+    >>> scores, rival = {"a": 0.9, "b": 0.7}, {"a": 0.8, "b": 0.75}
+    >>> display = TaskScoreDisplay.from_predictions(scores, rival)
     >>> [label.get_text() for label in display.ax_.get_yticklabels()]
     ['b', 'a']
     >>> plt.close()
@@ -61,6 +62,45 @@ class TaskScoreDisplay:
         self.name = name
         self.reference_name = reference_name
         self.metric = metric
+
+    @classmethod
+    def from_predictions(
+        cls,
+        scores,
+        reference=None,
+        *,
+        name=None,
+        reference_name=None,
+        metric="score",
+        ax=None,
+        **kwargs,
+    ):
+        """Draw scores that are known.
+
+        Parameters
+        ----------
+        scores : dict
+            The score of each task, by its id, as `few_shot_scores` returns it.
+        reference : dict, default=None
+            The scores of a rival on the same tasks, such as k-NN.
+        name : str, default=None
+            What the scores are of.
+        reference_name : str, default=None
+            What the reference is.
+        metric : str, default="score"
+            Label of the horizontal axis.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: on new axes.
+        **kwargs : dict
+            For matplotlib's `scatter`.
+
+        Returns
+        -------
+        display : TaskScoreDisplay
+            What was drawn.
+        """
+        labels = {"name": name, "reference_name": reference_name, "metric": metric}
+        return cls(scores, reference, **labels).plot(ax, **kwargs)
 
     @classmethod
     def from_estimator(
