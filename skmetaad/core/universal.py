@@ -150,7 +150,7 @@ def neighbour_states(state: State, own: Tensor) -> State:
     made = ev.ball_members(state["count"], own.shape[1])
     for name in SCALES:
         rows = state["support." + name]
-        d = ev.distances(rows, rows, absent, own)
+        d = ev.squared_distances(rows, rows, absent, own)
         made |= ev.neighbour_state(d, absent, name)
         made |= ev.ball_state(d, made, name)
     return made
@@ -189,7 +189,7 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
     absent, found, against = ~state["present"], [], []
     for name in SCALES:
         mine = getattr(rows, name)
-        d = ev.distances(mine, state["support." + name], absent, rows.own)
+        d = ev.squared_distances(mine, state["support." + name], absent, rows.own)
         against.append(outlier_contrast(d, mine, rows.own, state, name))
         neighbours = ev.nearest(d, max(ev.NEAR))
         if name == "standard":
@@ -221,7 +221,7 @@ def outlier_contrast(
     """Return log distance to inliers less that to labelled outliers, 0 without any."""
     if not state["outlier.mask"].any():
         return torch.zeros(d.shape[:2], dtype=d.dtype)
-    to = ev.distances(
+    to = ev.squared_distances(
         mine,
         state["outlier." + name],
         ~state["outlier.mask"],
@@ -229,8 +229,8 @@ def outlier_contrast(
     )
     floor = state[name + ".floor"]
     near = d.amin(-1)
-    near = torch.where(near.isfinite(), near, 0.0).square()
-    contrast = 0.5 * ((near + floor) / (to.amin(-1).square() + floor)).log()
+    near = torch.where(near.isfinite(), near, 0.0)
+    contrast = 0.5 * ((near + floor) / (to.amin(-1) + floor)).log()
     return torch.where(state["outliers"][:, None] > 0, contrast, 0.0)
 
 
@@ -300,7 +300,7 @@ def usual_values(X: Tensor, state: State, j: int) -> Tensor:
     rows, support = standard(X, state), state["support.standard"].clone()
     column = support[..., j].clone()
     rows[..., j] = support[..., j] = 0.0
-    d = ev.distances(rows, support, ~state["present"], own)
+    d = ev.squared_distances(rows, support, ~state["present"], own)
     _, place, near = ev.nearest(d, N_AROUND)
     around = column.gather(1, place.flatten(1)).view_as(place)
     middle = around.masked_fill(~near, torch.nan).nanmedian(2).values.nan_to_num()
