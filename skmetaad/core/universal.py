@@ -52,10 +52,11 @@ def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
     In the last one all directions have nearly equal spread.
     """
     scaled = standard(X, state)
-    rank = by_column.rank_scores(*by_column.ranks(X, own, state))
+    counts = by_column.ranks(X, own, state)
+    rank = by_column.rank_scores(*counts)
     rank = torch.where(X.isnan() | ~state["alive"][:, None], 0.0, rank)
     white = covariance.spread(scaled, state, 0.5, 1) * state["n"][..., None].sqrt()
-    return Rows(scaled, rank, white, own)
+    return Rows(scaled, rank, white, *counts, own)
 
 
 def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
@@ -208,9 +209,7 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
     T, R, d_ = rows.standard.shape
     flat = place.flatten(1)[..., None].expand(-1, -1, d_)
     around = state["support.standard"].gather(1, flat).view(T, R, -1, d_)
-    values, counts = by_column.value_evidence(
-        X, rows.standard, away, around, near, rows.own, state
-    )
+    values, counts = by_column.value_evidence(X, rows, away, around, near, state)
     pooled = ev.summaries(values.mT, counts[:, :, None]).flatten(2)
     return values, counts, torch.cat([torch.stack(found + against, -1), pooled], -1)
 
