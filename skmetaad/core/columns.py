@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.covariance import partial_residuals
-from skmetaad.core.evidence import State
+from skmetaad.core.evidence import Rows, State
 
 # Evidence of one value: tail, rarity, gap, outside, partial residual, residual and
 # mismatch against neighbours, missing.
@@ -90,23 +90,18 @@ def gaps(X: Tensor, own: Tensor, state: State) -> Tensor:
 
 
 def value_evidence(
-    X: Tensor,
-    scaled: Tensor,
-    away: Tensor,
-    around: Tensor,
-    near: Tensor,
-    own: Tensor,
-    state: State,
+    X: Tensor, rows: Rows, away: Tensor, around: Tensor, near: Tensor, state: State
 ) -> tuple[Tensor, Tensor]:
     """Return the evidence (T, R, d, N_VALUE) of each value, and which values count.
 
     A column without spread counts where a row shows a value it never had. X holds NaN
-    for missing values, `scaled` (T, R, d) is X in standard units, `away` that from the
-    mean, `around` (T, R, k, d) the neighbours in standard units, those that exist by
-    `near` (T, R, k).
+    for missing values, `rows` is X in all scales, `away` (T, R, d) its distance from
+    the mean, `around` (T, R, k, d) the neighbours in standard units, those that exist
+    by `near` (T, R, k).
     """
     missing = X.isnan()
-    below, equal, above = ranks(X, own, state)
+    scaled, own = rows.standard, rows.own
+    below, equal, above = rows.below, rows.equal, rows.above
     # Of all known values, one's own or not: what depends on the count alone must not
     # set a row of the support apart from others.
     n = state["known"][:, None].to(torch.float64)

@@ -19,11 +19,17 @@ N_BALLS, BALL_ROWS = 64, 16
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in the three scales, and where each stands in its support."""
+    """Rows in the three scales, and where each stands in its support.
+
+    `below`, `equal` and `above` count the support's values around each value.
+    """
 
     standard: Tensor
     rank: Tensor
     white: Tensor
+    below: Tensor
+    equal: Tensor
+    above: Tensor
     own: Tensor
 
     def part(self, start: int, stop: int) -> "Rows":
@@ -61,15 +67,20 @@ def sampled(n: Tensor, K: int, sets: int, size: int, salt: int) -> Tensor:
     return torch.nn.functional.pad(chosen, (0, size - chosen.shape[-1]))
 
 
-def distances(rows: Tensor, support: Tensor, absent: Tensor, own: Tensor) -> Tensor:
-    """Return distances (T, R, K), infinite to absent rows and to a row's own place.
+def squared_distances(
+    rows: Tensor, support: Tensor, absent: Tensor, own: Tensor
+) -> Tensor:
+    """Return squares (T, R, K), infinite to absent rows and to a row's own place.
 
     Ties are broken by the place in the support, always in the same way.
     """
-    d = torch.cdist(rows, support, compute_mode="use_mm_for_euclid_dist")
-    d *= 1 + 1e-6 * scramble(1, support.shape[1], 6)
+    one = torch.ones_like
+    length, other = (X.square().sum(-1, keepdim=True) for X in (rows, support))
+    left = torch.cat([-2 * rows, length, one(length)], -1)
+    d = left @ torch.cat([support, one(other), other], -1).mT
+    d *= 1 + 2e-6 * scramble(1, support.shape[1], 6)
     # Below that it is rounding: equal rows are not quite 0 apart.
-    torch.nn.functional.threshold_(d, 1e-6, 0.0)
+    torch.nn.functional.threshold_(d, 1e-12, 0.0)
     if absent.any():
         d.masked_fill_(absent[:, None], torch.inf)
     if (own < 0).all():
@@ -80,13 +91,10 @@ def distances(rows: Tensor, support: Tensor, absent: Tensor, own: Tensor) -> Ten
 
 
 def nearest(d: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return squares (T, R, k) of the least distances, places, and which exist.
-
-    Squares, since rounding moves a distance near zero far more than its square.
-    """
+    """Return the least k of squares (T, R, K), their places, and which exist."""
     near, place = d.topk(min(k, d.shape[-1]), dim=-1, largest=False)
     exists = near.isfinite()
-    return torch.where(exists, near, 0.0).square(), place, exists
+    return torch.where(exists, near, 0.0), place, exists
 
 
 def mean_of(values: Tensor, exists: Tensor) -> Tensor:
@@ -99,7 +107,7 @@ def neighbour_evidence(
 ) -> Iterator[Tensor]:
     """Yield log distances, density and local ratio (T, R) of rows in one scale.
 
-    `neighbours` is what `nearest` returns of the distances d (T, R, K), which are
+    `neighbours` is what `nearest` returns of the squares d (T, R, K), which are
     overwritten.
     """
     near, place, exists = neighbours
@@ -107,11 +115,10 @@ def neighbour_evidence(
     floor = state[name + ".floor"]
     for k in NEAR:
         yield 0.5 * (mean_of(near[..., :k], exists[..., :k]) + floor).log()
-    width = state[name + ".width"][..., None]
     # In place, since these are the largest arrays of all.
-    power = d.div_(width).square_().mul_(-0.5).clamp_min_(-1e3)
-    most = power.amax(-1, keepdim=True)
-    total = power.sub_(most).exp_().sum(-1).log() + most[..., 0]
+    steep = 0.5 / state[name + ".width"][..., None].square()
+    most = steep * near[..., :1]
+    total = d.mul_(-steep).add_(most).exp_().sum(-1).log() - most[..., 0]
     yield -total.clamp_min(-900.0)
     near, place, exists = near[..., :5], place[..., :5], exists[..., :5]
     around = state[name + ".five"].gather(1, place.flatten(1)).view_as(near)
@@ -150,7 +157,8 @@ def ball_state(d: Tensor, state: State, name: str) -> State:
     between = between.masked_fill(~slots[:, :, None], torch.inf)
     radius, next_one = between.min(-1)
     radius = torch.where(radius.isfinite(), radius, 0.0)
-    ratio = 1.0 - (radius.gather(2, next_one) + 1e-9) / (radius + 1e-9)
+    length = radius.sqrt() + 1e-9
+    ratio = 1.0 - length.gather(2, next_one) / length
     return {name + ".radius": radius.masked_fill(~slots, -1.0), name + ".ratio": ratio}
 
 

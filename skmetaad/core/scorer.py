@@ -19,7 +19,6 @@ GROUPS = {
 }
 LABELS = slice(32, 35)
 N_EVIDENCE = 35 + 3 * by_column.N_VALUE
-UNLABELLED = [i for i in range(N_EVIDENCE) if i not in GROUPS["labels"]]
 N_CONTEXT = 8
 # What the context says first where the support has one row.
 LONE = -1.0
@@ -78,9 +77,12 @@ def anomaly(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
 
 def backbone(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
     """Return the weighted means (T, R) of all z and all tails, labels left out."""
-    z, tail = seen.rows[..., :N_EVIDENCE], seen.rows[..., N_EVIDENCE:]
-    means = [part[..., UNLABELLED].mean(-1) for part in (z, tail)]
-    return means[0] * weights["backbone"][0] + means[1] * weights["backbone"][1]
+    n = N_EVIDENCE - (LABELS.stop - LABELS.start)
+    z, tail = (
+        (part[..., : LABELS.start].sum(-1) + part[..., LABELS.stop :].sum(-1)) / n
+        for part in (seen.rows[..., :N_EVIDENCE], seen.rows[..., N_EVIDENCE:])
+    )
+    return z * weights["backbone"][0] + tail * weights["backbone"][1]
 
 
 def correction(

@@ -52,10 +52,11 @@ def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
     In the last one all directions have nearly equal spread.
     """
     scaled = standard(X, state)
-    rank = by_column.rank_scores(*by_column.ranks(X, own, state))
+    counts = by_column.ranks(X, own, state)
+    rank = by_column.rank_scores(*counts)
     rank = torch.where(X.isnan() | ~state["alive"][:, None], 0.0, rank)
     white = covariance.spread(scaled, state, 0.5, 1) * state["n"][..., None].sqrt()
-    return Rows(scaled, rank, white, own)
+    return Rows(scaled, rank, white, *counts, own)
 
 
 def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
@@ -150,7 +151,7 @@ def neighbour_states(state: State, own: Tensor) -> State:
     made = ev.ball_members(state["count"], own.shape[1])
     for name in SCALES:
         rows = state["support." + name]
-        d = ev.distances(rows, rows, absent, own)
+        d = ev.squared_distances(rows, rows, absent, own)
         made |= ev.neighbour_state(d, absent, name)
         made |= ev.ball_state(d, made, name)
     return made
@@ -189,7 +190,7 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
     absent, found, against = ~state["present"], [], []
     for name in SCALES:
         mine = getattr(rows, name)
-        d = ev.distances(mine, state["support." + name], absent, rows.own)
+        d = ev.squared_distances(mine, state["support." + name], absent, rows.own)
         against.append(outlier_contrast(d, mine, rows.own, state, name))
         neighbours = ev.nearest(d, max(ev.NEAR))
         if name == "standard":
@@ -208,9 +209,7 @@ def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, T
     T, R, d_ = rows.standard.shape
     flat = place.flatten(1)[..., None].expand(-1, -1, d_)
     around = state["support.standard"].gather(1, flat).view(T, R, -1, d_)
-    values, counts = by_column.value_evidence(
-        X, rows.standard, away, around, near, rows.own, state
-    )
+    values, counts = by_column.value_evidence(X, rows, away, around, near, state)
     pooled = ev.summaries(values.mT, counts[:, :, None]).flatten(2)
     return values, counts, torch.cat([torch.stack(found + against, -1), pooled], -1)
 
@@ -221,7 +220,7 @@ def outlier_contrast(
     """Return log distance to inliers less that to labelled outliers, 0 without any."""
     if not state["outlier.mask"].any():
         return torch.zeros(d.shape[:2], dtype=d.dtype)
-    to = ev.distances(
+    to = ev.squared_distances(
         mine,
         state["outlier." + name],
         ~state["outlier.mask"],
@@ -229,8 +228,8 @@ def outlier_contrast(
     )
     floor = state[name + ".floor"]
     near = d.amin(-1)
-    near = torch.where(near.isfinite(), near, 0.0).square()
-    contrast = 0.5 * ((near + floor) / (to.amin(-1).square() + floor)).log()
+    near = torch.where(near.isfinite(), near, 0.0)
+    contrast = 0.5 * ((near + floor) / (to.amin(-1) + floor)).log()
     return torch.where(state["outliers"][:, None] > 0, contrast, 0.0)
 
 
@@ -300,7 +299,7 @@ def usual_values(X: Tensor, state: State, j: int) -> Tensor:
     rows, support = standard(X, state), state["support.standard"].clone()
     column = support[..., j].clone()
     rows[..., j] = support[..., j] = 0.0
-    d = ev.distances(rows, support, ~state["present"], own)
+    d = ev.squared_distances(rows, support, ~state["present"], own)
     _, place, near = ev.nearest(d, N_AROUND)
     around = column.gather(1, place.flatten(1)).view_as(place)
     middle = around.masked_fill(~near, torch.nan).nanmedian(2).values.nan_to_num()

@@ -24,7 +24,7 @@ DEFAULT = files("skmetaad") / "weights" / "universal.npz"
 # Tasks from which on thresholds are learned on them, not taken from the weights.
 ENOUGH_TASKS = 8
 # Distances computed at once.
-CELLS = 500_000
+CELLS = 2_000_000
 
 
 class UniversalDetector(BaseMetaDetector):
@@ -255,7 +255,6 @@ class UniversalDetector(BaseMetaDetector):
         }
         state = universal.awake(state)
         n_jobs = self.n_jobs or 1
-        # Distances of a part to the support stay in the cache.
         n_cells = X.shape[0] * X.shape[1] * state["present"].shape[1]
         n_parts = max(ceil(n_cells / CELLS), n_jobs)
         parts = np.array_split(X, min(n_parts, X.shape[1]), axis=1)
