@@ -75,6 +75,12 @@ class MetaPrototypeDetector(EncoderDetector):
     n_networks : int, default=3
         Networks, each trained without its share of the tasks; their outputs side by
         side are the embedding.
+    n_cohort : int, default=0
+        Training tasks, drawn at random, that rows and tasks are set against: the score
+        of a row rises with its own distance to the nearest of their prototypes, and
+        with its task's, as far as tasks that the networks did not see tell that it
+        should [3]_. 0: none. It suits tasks of one kind that resemble each other to
+        different degrees, such as classes of pictures.
     standardize : bool, default=True
         Whether the networks see rows scaled by their task's mean and standard
         deviation, both shrunk to the fleet's, rather than in one unit for all features.
