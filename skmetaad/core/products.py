@@ -2,7 +2,7 @@
 
 Torch multiplies matrices of single precision by MKL, which on some processors uses half
 of the vector unit's width: on an AMD EPYC of 2024, oneDNN, which comes with torch too,
-takes 0.45 times as long.
+takes about half as long.
 """
 
 import torch
