@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from skmetaad import MetaPrototypeDetector
-from skmetaad.core.blend import fit_blend, weights
+from skmetaad.core.blend import FLOOR, fit_blend, weights
 from skmetaad.core.cohort import NEAREST
 from skmetaad.core.encoders import Dense
 from skmetaad.core.gaussian import NU
-from skmetaad.core.prototype import FLOOR, PARTS, Prototype, k_means, row_unit
+from skmetaad.core.prototype import PARTS, Prototype, k_means, row_unit
 from skmetaad.datasets import make_fleet
 
 WIDTH, STRENGTH = 4, 10.0
