@@ -174,17 +174,18 @@ def test_only_square_pictures_are_rotated(digits):
 
 
 @pytest.mark.parametrize(
-    "cls",
+    ("cls", "options"),
     [
-        GraphNetworkDetector,
-        MatchingNetworkDetector,
-        MetaPrototypeDetector,
-        MetaSVDDDetector,
-        RelationNetworkDetector,
-        SiameseDetector,
+        (GraphNetworkDetector, {}),
+        (MAMLClassifierDetector, {"algorithm": "anil"}),
+        (MatchingNetworkDetector, {}),
+        (MetaPrototypeDetector, {}),
+        (MetaSVDDDetector, {}),
+        (RelationNetworkDetector, {}),
+        (SiameseDetector, {}),
     ],
 )
-def test_negatives_of_the_whole_meta_batch(cls, glyphs):
+def test_negatives_of_the_whole_meta_batch(cls, options, glyphs):
     det = cls(
         hidden_sizes=(32, 16),
         standardize=False,
@@ -192,20 +193,7 @@ def test_negatives_of_the_whole_meta_batch(cls, glyphs):
         n_support=5,
         n_iter=120,
         random_state=0,
-    ).fit(glyphs[:50])
-    scores = few_shot_scores(det, glyphs[50:], n_support=5)
-    assert np.mean(list(scores.values())) > 0.8
-
-
-def test_one_class_anil_on_the_whole_meta_batch(glyphs):
-    det = MAMLClassifierDetector(
-        algorithm="anil",
-        hidden_sizes=(32, 16),
-        standardize=False,
-        negatives="batch",
-        n_support=5,
-        n_iter=120,
-        random_state=0,
+        **options,
     ).fit(glyphs[:50])
     scores = few_shot_scores(det, glyphs[50:], n_support=5)
     assert np.mean(list(scores.values())) > 0.8

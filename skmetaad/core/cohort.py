@@ -10,6 +10,7 @@ count, a row x and a task's prototype p have the levels :math:`\log d(x)` and
 import torch
 from torch import Tensor
 
+from skmetaad.core.blend import log_distances
 from skmetaad.core.nets import Params
 
 # Prototypes of the cohort that count, the nearest ones.
@@ -18,20 +19,19 @@ NEAREST = 5
 AT_ONCE = 8192
 
 
-def levels(params: Params, state: Params, embedded: Tensor, floor: float) -> Tensor:
+def levels(params: Params, state: Params, embedded: Tensor) -> Tensor:
     """Return the levels (T, R, 2) of embedded rows (T, R, e) and of their tasks."""
-    of_rows = _level(params["cohort.prototypes"], embedded, floor)
-    of_task = _level(params["cohort.prototypes"], state["prototype"], floor)
+    of_rows = _away(params["cohort.prototypes"], embedded)
+    of_task = _away(params["cohort.prototypes"], state["prototype"])
     of_task = of_task.amin(dim=1, keepdim=True).expand_as(of_rows)
-    return torch.stack([of_rows, of_task], dim=-1)
+    return log_distances([of_rows, of_task])
 
 
-def _level(cohort: Tensor, x: Tensor, floor: float) -> Tensor:
-    """Return log root mean square distances (T, R) of x to the nearest of a cohort."""
+def _away(cohort: Tensor, x: Tensor) -> Tensor:
+    """Return mean squared distances (T, R) of x to the nearest of a cohort."""
     k = min(NEAREST, len(cohort))
     parts = [
         torch.cdist(part, cohort).square().topk(k, dim=1, largest=False).values
         for part in x.flatten(0, 1).split(AT_ONCE)
     ]
-    away = torch.cat(parts).mean(dim=1).reshape(x.shape[:2])
-    return 0.5 * (away + floor**2).log()
+    return torch.cat(parts).mean(dim=1).reshape(x.shape[:2])

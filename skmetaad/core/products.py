@@ -42,17 +42,10 @@ def multiply(x: Tensor, weight: Tensor, start: Tensor | None = None) -> Tensor:
     if start is None and not fast:
         return x @ weight
     rows = x.reshape(-1, x.shape[-1])
-    if start is None:
-        found = _onednn(rows, weight, None)
-    else:
+    if start is not None:
         start = start.view(-1, weight.shape[1])
-        add = _onednn if fast else _addmm
-        found = add(rows, weight, start)
+    found = _onednn(rows, weight, start) if fast else torch.addmm(start, rows, weight)
     return found.view(*x.shape[:-1], weight.shape[1])
-
-
-def _addmm(rows: Tensor, weight: Tensor, start: Tensor) -> Tensor:
-    return torch.addmm(start, rows, weight)
 
 
 def outer_product(a: Tensor, b: Tensor) -> Tensor:

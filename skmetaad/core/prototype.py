@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.blend import FLOOR, log_distances, log_odds
+from skmetaad.core.blend import log_distances, log_odds
 from skmetaad.core.cohort import levels
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.gaussian import fit_gaussian, gaussian_distances
@@ -150,7 +150,7 @@ class Prototype:
         margin = (logs[..., 1:2] - logs[..., 4:]).clamp_min(0.0)
         parts = [logs[..., :4], margin]
         if "cohort.prototypes" in params:
-            parts.append(levels(params, state, embedded, FLOOR))
+            parts.append(levels(params, state, embedded))
         return torch.cat(parts, dim=-1)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
