@@ -4,7 +4,7 @@ import numpy as np
 
 from skmetaad._rows import padded
 from skmetaad.episodes import EpisodeSampler
-from skmetaad.thresholds import SHOTS, fleet_offsets, own_quantile
+from skmetaad.thresholds import SHOTS, balanced_offsets, fleet_offsets, own_quantile
 
 
 def two_fold_scores(detector, X, y, mask):
@@ -38,10 +38,11 @@ def _packed(chosen):
     return columns, np.arange(columns.shape[1]) < n[:, None]
 
 
-def learned_offsets(detector, rows, rng, tasks=None):
+def learned_offsets(detector, rows, rng, tasks=None, *, balanced=False):
     """Return how offsets follow from own quantiles, by shots.
 
-    Learned on the given task codes of the rows; None: on all.
+    Learned on the given task codes of the rows; None: on all. From fresh inliers alone,
+    or if `balanced` from outliers too.
     """
     n_tasks = rows.n_tasks if tasks is None else len(tasks)
     n_episodes = int(np.clip(n_tasks, *detector._n_prior_episodes))
@@ -50,6 +51,11 @@ def learned_offsets(detector, rows, rng, tasks=None):
     found = []
     for n_support in shots:
         sampler = EpisodeSampler(rows.y, rows.code, n_support=n_support, n_query=64)
+        if balanced and sampler.negatives_ == "synthetic":
+            raise ValueError(
+                "balanced=True with one task and no labelled outliers: expected rows "
+                "labelled -1, or several tasks, whose rows are each other's outliers."
+            )
         drawn = sampler.draw(n_episodes, rng, tasks=tasks)
         X, y, mask = padded(rows, drawn.support)
         state = detector._adapt(X, y, mask)
@@ -57,8 +63,14 @@ def learned_offsets(detector, rows, rng, tasks=None):
             detector._held_out(X, y, mask, state), detector.contamination
         )
         # The first rows of a query are its inliers.
-        query = drawn.query[:, : (drawn.query_y[0] == 1).sum()]
+        n_inliers = (drawn.query_y[0] == 1).sum()
+        query = drawn.query if balanced else drawn.query[:, :n_inliers]
         scores = detector._score(state, rows.X[query].astype(np.float64))
-        found.append((n_support, *fleet_offsets(own, scores, detector.contamination)))
+        if balanced:
+            parts = np.split(scores, [n_inliers], axis=1)
+            offsets = balanced_offsets(own, *parts)
+        else:
+            offsets = fleet_offsets(own, scores, detector.contamination)
+        found.append((n_support, *offsets))
     names = ("shots", "level", "center", "slope", "spread")
     return dict(zip(names, np.array(found, dtype=np.float64).T, strict=True))

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._compat import Interval, fit_context
+from skmetaad._held_out import learned_offsets
 from skmetaad._hooks import Hooks
 from skmetaad._restore import restored_on_error
 from skmetaad._rows import check_features, check_rows, unpack
@@ -162,12 +163,13 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         adapted._judge(rows)
         return adapted
 
-    def calibrate(self, X, y=None, *, task=None):
+    def calibrate(self, X, y=None, *, task=None, balanced=False):
         """Learn thresholds anew, on tasks that `fit` did not see.
 
         A network judges the tasks it was trained on with too much confidence. Held-out
         tasks show how scores of fresh inliers really spread, so that the share
-        `contamination` of a new task's inliers falls below its threshold.
+        `contamination` of a new task's inliers falls below its threshold. Or, if
+        `balanced`, they show where inliers and outliers are told apart best.
 
         Parameters
         ----------
@@ -177,6 +179,10 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             Labels, as in `fit`.
         task : array-like of shape (n_rows,), default=None
             The task id of each row.
+        balanced : bool, default=False
+            Whether the class-balanced accuracy on these tasks, (share of inliers kept +
+            share of outliers flagged) / 2, decides, and `contamination` does not.
+            Outliers are rows labelled so, or rows of other tasks where a task has none.
 
         Returns
         -------
@@ -187,12 +193,23 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            When the rows, labels or task ids are not usable.
+            When the rows, labels or task ids are not usable, or `balanced` is True and
+            the rows have no outliers, or the detector sets thresholds by other means.
         """
         check_is_fitted(self)
         rows = check_rows(self, X, y, task, reset=False)
-        calibrated = copy.copy(self)
-        calibrated.offset_prior_ = calibrated._prior(rows, np.random.default_rng(0))
+        rng, calibrated = np.random.default_rng(0), copy.copy(self)
+        if not balanced:
+            calibrated.offset_prior_ = calibrated._prior(rows, rng)
+        elif self.offset_prior_ is None:
+            raise ValueError(
+                f"balanced=True, but {type(self).__name__} sets thresholds without "
+                "what other tasks tell: expected balanced=False."
+            )
+        else:
+            calibrated.offset_prior_ = learned_offsets(
+                calibrated, rows, rng, balanced=True
+            )
         return calibrated
 
     def score_samples(self, X, *, task=None):

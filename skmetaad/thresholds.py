@@ -2,10 +2,12 @@
 
 import numpy as np
 
-__all__ = ["fleet_offsets", "own_quantile", "task_offsets"]
+__all__ = ["balanced_offsets", "fleet_offsets", "own_quantile", "task_offsets"]
 
 # Shots at which a fleet's offsets are learned.
 SHOTS = (1, 2, 5, 10, 20, 50)
+# Slopes of which the one with the best balanced accuracy is taken.
+SLOPES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def own_quantile(scores, contamination):
@@ -74,16 +76,72 @@ def fleet_offsets(own, scores, contamination):
     """
     own, scores = np.asarray(own, np.float64), np.asarray(scores, np.float64)
     each = np.quantile(scores, contamination, axis=1)
+    away, center, spread = _about_mean(own)
+    slope = np.clip(away @ each / (away @ away), 0.0, 1.0) if spread > 0 else 0.0
+    moved = scores - slope * away[:, None]
+    return np.quantile(moved, contamination), center, slope, spread
+
+
+def balanced_offsets(own, inlier_scores, outlier_scores):
+    r"""Learn from a fleet with outliers the offsets of best balanced accuracy.
+
+    As in `fleet_offsets`, an offset is :math:`level + \beta (q_t - \bar q)`. Level and
+    slope, one of 0, 0.25, ..., 1, are those for which the mean of the share of inliers
+    at or above it and of the share of outliers below it is largest.
+
+    Parameters
+    ----------
+    own : array-like of shape (n_tasks,)
+        Each task's own quantile of held-out support scores; NaN: none.
+    inlier_scores : array-like of shape (n_tasks, n_inliers)
+        Scores of fresh inliers of the same tasks, higher = more normal.
+    outlier_scores : array-like of shape (n_tasks, n_outliers)
+        Scores of outliers of the same tasks.
+
+    Returns
+    -------
+    level, center, slope, spread : float
+        As `fleet_offsets` returns them.
+
+    Examples
+    --------
+    >>> from skmetaad.thresholds import balanced_offsets
+    >>> found = balanced_offsets([0.0, 2.0], [[1, 2], [3, 4]], [[0, -1], [2, 1]])
+    >>> [float(value) for value in found]
+    [1.5, 1.0, 0.75, 1.0]
+    """
+    scores = [
+        np.asarray(part, dtype=np.float64) for part in (inlier_scores, outlier_scores)
+    ]
+    away, center, spread = _about_mean(np.asarray(own, dtype=np.float64))
+    found = []
+    for slope in SLOPES:
+        moved = [(part - slope * away[:, None]).ravel() for part in scores]
+        found.append((*_best_cut(*moved), slope))
+    _, level, slope = max(found, key=lambda one: one[0])
+    return level, center, slope, spread
+
+
+def _about_mean(own):
+    """Return own quantiles less their mean (0 for none), the mean, and the spread."""
     known = np.isfinite(own)
-    center = slope = spread = 0.0
-    if known.any():
-        center = own[known].mean()
-        away = own[known] - center
-        spread = np.sqrt(np.square(away).mean())
-        if spread > 0:
-            slope = np.clip(away @ each[known] / (away @ away), 0.0, 1.0)
-    move = np.where(known, slope * (own - center), 0.0)
-    return np.quantile(scores - move[:, None], contamination), center, slope, spread
+    center = own[known].mean() if known.any() else 0.0
+    away = np.where(known, own - center, 0.0)
+    return away, center, np.sqrt(np.square(away).sum() / max(known.sum(), 1))
+
+
+def _best_cut(inliers, outliers):
+    """Return the best balanced accuracy of a threshold, and the threshold."""
+    values = np.concatenate([inliers, outliers])
+    order = np.argsort(values)
+    values = values[order]
+    n, is_inlier = len(inliers), order < len(inliers)
+    missed = np.cumsum(is_inlier)[:-1] / n
+    caught = np.cumsum(~is_inlier)[:-1] / len(outliers)
+    accuracy = 0.5 * (1.0 - missed + caught)
+    accuracy[values[:-1] == values[1:]] = 0.0  # no threshold lies between equals
+    best = np.argmax(accuracy)
+    return accuracy[best], 0.5 * (values[best] + values[best + 1])
 
 
 def task_offsets(own, n_support, fleet):

@@ -358,3 +358,36 @@ def test_augmentation_is_seeded_and_off_at_scoring():
     np.testing.assert_array_equal(
         det.score_samples(fleet[4].X), det.score_samples(fleet[4].X)
     )
+
+
+def test_averaged_shifts_are_the_mean_of_five_embeddings():
+    plain = Conv4((2, 6, 5), n_channels=8)
+    params = plain.init(torch.Generator().manual_seed(0))
+    nets = {name: torch.stack([value, 2 * value]) for name, value in params.items()}
+    x = torch.randn(3, 4, 60, generator=torch.Generator().manual_seed(1))
+    found = Conv4((2, 6, 5), n_channels=8, average_shifts=True).apply(nets, x)
+    pictures = x.reshape(3, 4, 2, 6, 5).numpy()
+    pictures = np.pad(pictures, ((0, 0),) * 3 + ((1, 1), (1, 1)), mode="edge")
+    moved = [
+        pictures[..., 1 + i : 7 + i, 1 + j : 6 + j].reshape(3, 4, 60)
+        for i, j in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))
+    ]
+    want = sum(plain.apply(nets, torch.from_numpy(y)) for y in moved) / 5
+    torch.testing.assert_close(found, want)
+
+
+@pytest.mark.parametrize("cls", [MetaPrototypeDetector, RelationNetworkDetector])
+def test_shifts_are_averaged_after_meta_training_only(cls, glyphs):
+    options = {"encoder": "conv4", "n_channels": 8, "n_iter": 5, "random_state": 0}
+    plain = cls(**options).fit(glyphs[:40])
+    averaged = cls(**options, average_shifts=True).fit(glyphs[:40])
+    np.testing.assert_array_equal(averaged.history_["loss"], plain.history_["loss"])
+    new = glyphs[50].X
+    scores = [det.adapt(new[:5]).score_samples(new[5:]) for det in (plain, averaged)]
+    assert not np.allclose(*scores)
+
+
+def test_shifts_are_averaged_of_pictures_only(glyphs):
+    det = MetaPrototypeDetector(average_shifts=True, n_iter=1)
+    with pytest.raises(ValueError, match="average_shifts=True with encoder='dense'"):
+        det.fit(glyphs[:10])

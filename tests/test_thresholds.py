@@ -8,11 +8,17 @@ from hypothesis import strategies as st
 from skmetaad import (
     MAMLAutoencoderDetector,
     MetaPrototypeDetector,
+    PyODDetector,
     support_query_split,
 )
 from skmetaad._held_out import learned_offsets, two_fold_scores
 from skmetaad.datasets import make_fleet
-from skmetaad.thresholds import fleet_offsets, own_quantile, task_offsets
+from skmetaad.thresholds import (
+    balanced_offsets,
+    fleet_offsets,
+    own_quantile,
+    task_offsets,
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -50,6 +56,59 @@ def test_own_quantiles_that_tell_nothing_are_not_followed():
     rng = np.random.default_rng(0)
     own, scores = rng.normal(size=400), rng.normal(size=(400, 50))
     assert fleet_offsets(own, scores, 0.1)[2] < 0.1
+
+
+def balanced_accuracy(offset, inliers, outliers):
+    kept = (inliers >= offset[:, None]).mean()
+    return (kept + (outliers < offset[:, None]).mean()) / 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 1000), n=st.integers(1, 6), ties=st.booleans())
+def test_no_threshold_is_more_accurate_than_the_balanced_one(seed, n, ties):
+    rng = np.random.default_rng(seed)
+    own = rng.normal(size=n)
+    own[rng.random(n) < 0.2] = np.nan
+    inliers = own[:, None] + rng.normal(1.0, size=(n, 7))
+    inliers = np.where(np.isnan(inliers), 0.5, inliers)
+    outliers = rng.normal(-1.0, size=(n, 5))
+    if ties:
+        inliers, outliers = np.round(inliers), np.round(outliers)
+    level, center, slope, spread = balanced_offsets(own, inliers, outliers)
+    away = np.where(np.isnan(own), 0.0, own - center)
+    found = balanced_accuracy(level + slope * away, inliers, outliers)
+    for other in (0.0, 0.25, 0.5, 0.75, 1.0):
+        for cut in np.unique(inliers - other * away[:, None]):
+            offset = cut + other * away
+            assert balanced_accuracy(offset, inliers, outliers) <= found + 1e-12
+    known = own[~np.isnan(own)]
+    assert spread == pytest.approx(known.std() if len(known) else 0.0)
+
+
+def test_calibrating_on_outliers_is_more_accurate_than_a_share_of_inliers():
+    fleet = make_fleet(n_tasks=40, n_features=6, random_state=3)
+    det = MetaPrototypeDetector(n_iter=50, contamination=0.4, random_state=0)
+    det.fit(fleet[:15])
+    accuracy = {}
+    for balanced in (False, True):
+        found = det.calibrate(fleet[15:25], balanced=balanced)
+        support, query = support_query_split(fleet[25:], n_support=10, random_state=0)
+        X, y, task = query.arrays()
+        flagged = found.adapt(support).predict(X, task=task) == -1
+        accuracy[balanced] = (flagged[y == -1].mean() + (~flagged[y == 1]).mean()) / 2
+    assert accuracy[True] > accuracy[False] + 0.05
+
+
+def test_calibrating_on_outliers_needs_some():
+    fleet = make_fleet(n_tasks=6, n_features=4, random_state=0)
+    det = MetaPrototypeDetector(n_iter=5, random_state=0).fit(fleet)
+    normal = fleet[0].X[fleet[0].y == 1]
+    with pytest.raises(ValueError, match="balanced=True with one task"):
+        det.calibrate(normal, balanced=True)
+    knn = pytest.importorskip("pyod.models.knn").KNN()
+    knn = PyODDetector(knn).fit(fleet)
+    with pytest.raises(ValueError, match="balanced=True, but PyODDetector"):
+        knn.calibrate(fleet, balanced=True)
 
 
 def test_a_task_unlike_the_fleet_keeps_its_own_quantile():

@@ -35,9 +35,12 @@ def rotate(
 
     def turned(x: Tensor) -> Tensor:
         pictures = x.reshape(*x.shape[:2], *image_shape)
-        by = [pictures.rot90(k, dims=(3, 4)) for k in range(4)]
-        by += [picture.flip(4) for picture in by] if mirror else []
-        return torch.stack(by)[kind, torch.arange(len(x))].flatten(2)
+        found = torch.empty_like(pictures)
+        for k in range(kinds):
+            own = kind == k
+            picture = pictures[own].rot90(k % 4, dims=(3, 4))
+            found[own] = picture.flip(4) if k > 3 else picture
+        return found.flatten(2)
 
     return batch._replace(support=turned(batch.support), query=turned(batch.query))
 

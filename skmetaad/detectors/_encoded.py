@@ -1,5 +1,6 @@
 """What the metric-based detectors share: parameters, and the choice of an encoder."""
 
+from dataclasses import replace
 from numbers import Integral
 
 from skmetaad._compat import Interval, StrOptions
@@ -24,6 +25,7 @@ class EncoderDetector(TorchMetaDetector):
             StrOptions({"auto", "labels", "other_tasks", "synthetic", "batch"})
         ],
         "augment": [StrOptions({"rotate", "distort", "noise"}), None],
+        "average_shifts": ["boolean"],
     }
 
     def __init__(
@@ -52,6 +54,7 @@ class EncoderDetector(TorchMetaDetector):
         contamination,
         max_support,
         random_state,
+        average_shifts=False,
     ):
         super().__init__(
             contamination=contamination,
@@ -65,6 +68,7 @@ class EncoderDetector(TorchMetaDetector):
         self.n_channels = n_channels
         self.standardize = standardize
         self.augment = augment
+        self.average_shifts = average_shifts
         self.n_support = n_support
         self.n_support_outliers = n_support_outliers
         self.n_query = n_query
@@ -95,6 +99,11 @@ class EncoderDetector(TorchMetaDetector):
                 )
         return super()._meta_fit(X, y, code, rng)
 
+    def _train(self, core, *args):
+        if self.average_shifts:  # training moves pictures by itself
+            core = replace(core, encoder=replace(core.encoder, average_shifts=False))
+        return super()._train(core, *args)
+
     def _drawn_negatives(self):
         return "other_tasks" if self.negatives == "batch" else self.negatives
 
@@ -103,12 +112,22 @@ class EncoderDetector(TorchMetaDetector):
         return min(n, len(tasks)) if self.negatives == "batch" else n
 
     def _encoder(self, n_features):
+        if self.average_shifts and self.encoder != "conv4":
+            raise ValueError(
+                f"average_shifts=True with encoder={self.encoder!r}: expected "
+                "encoder='conv4', since only pictures can be shifted."
+            )
         if self.encoder == "dense":
             sizes = (n_features, *self._checked_sizes("hidden_sizes"))
             return Dense(sizes, self.activation)
         if self.encoder == "conv4":
             shape = self._checked_image_shape(n_features)
-            return Conv4(shape, self._checked_channels(shape), self.activation)
+            return Conv4(
+                shape,
+                self._checked_channels(shape),
+                self.activation,
+                average_shifts=self.average_shifts,
+            )
         return Module(self.encoder, n_features)
 
     def _checked_channels(self, image_shape):
