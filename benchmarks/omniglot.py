@@ -124,6 +124,8 @@ def pyod_decisions(name, support, queries):
             model = cls(**params)
             if name == "LOF":
                 model.set_params(n_neighbors=max(1, len(rows) - 1))
+            if name == "PCA":  # rows around their mean span no more directions
+                model.set_params(n_components=len(rows) - 1)
             # PyOD scores a row without itself: one row alone has no neighbour.
             model.fit(np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows)
             return [model.threshold_ - model.decision_function(q) for q in query]

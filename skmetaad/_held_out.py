@@ -46,6 +46,8 @@ def learned_offsets(detector, rows, rng, tasks=None, *, balanced=False):
     """
     n_tasks = rows.n_tasks if tasks is None else len(tasks)
     n_episodes = int(np.clip(n_tasks, *detector._n_prior_episodes))
+    if balanced:  # how outliers are drawn is chance, too
+        n_episodes = detector._n_prior_episodes[1]
     sizes = np.bincount(rows.code if rows.y is None else rows.code[rows.y != -1])
     shots = [k for k in SHOTS if k < np.median(sizes)] or [1]
     found = []

@@ -1,13 +1,14 @@
 """Offsets: where the line between inliers and outliers is drawn."""
 
 import numpy as np
+from scipy.special import ndtr
 
 __all__ = ["balanced_offsets", "fleet_offsets", "own_quantile", "task_offsets"]
 
 # Shots at which a fleet's offsets are learned.
 SHOTS = (1, 2, 5, 10, 20, 50)
-# Slopes of which the one with the best balanced accuracy is taken.
-SLOPES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Slopes tried beside none, for the best balanced accuracy.
+SLOPES = (0.25, 0.5, 0.75, 1.0)
 
 
 def own_quantile(scores, contamination):
@@ -87,7 +88,9 @@ def balanced_offsets(own, inlier_scores, outlier_scores):
 
     As in `fleet_offsets`, an offset is :math:`level + \beta (q_t - \bar q)`. Level and
     slope, one of 0, 0.25, ..., 1, are those for which the mean of the share of inliers
-    at or above it and of the share of outliers below it is largest.
+    above it and of the share of outliers below it is largest; the slope is 0 if others
+    gain less than their standard error over tasks. Both shares are smoothed by a
+    Gaussian kernel of Silverman's bandwidth [1]_.
 
     Parameters
     ----------
@@ -103,22 +106,30 @@ def balanced_offsets(own, inlier_scores, outlier_scores):
     level, center, slope, spread : float
         As `fleet_offsets` returns them.
 
+    References
+    ----------
+    .. [1] Silverman (1986). Density Estimation for Statistics and Data Analysis.
+       Chapman and Hall. :doi:`10.1201/9781315140919`
+
     Examples
     --------
     >>> from skmetaad.thresholds import balanced_offsets
-    >>> found = balanced_offsets([0.0, 2.0], [[1, 2], [3, 4]], [[0, -1], [2, 1]])
-    >>> [float(value) for value in found]
-    [1.5, 1.0, 0.75, 1.0]
+    >>> found = balanced_offsets([0.0, 2.0], [[4, 5], [6, 7]], [[0, 1], [2, 3]])
+    >>> [round(float(value), 1) for value in found]
+    [3.5, 1.0, 1.0, 1.0]
     """
     scores = [
         np.asarray(part, dtype=np.float64) for part in (inlier_scores, outlier_scores)
     ]
     away, center, spread = _about_mean(np.asarray(own, dtype=np.float64))
-    found = []
-    for slope in SLOPES:
-        moved = [(part - slope * away[:, None]).ravel() for part in scores]
-        found.append((*_best_cut(*moved), slope))
-    _, level, slope = max(found, key=lambda one: one[0])
+    level, each = _best_cut(*scores)
+    slope, straight = 0.0, each
+    for one in SLOPES:
+        moved, now = _best_cut(*[part - one * away[:, None] for part in scores])
+        gain = now - straight
+        # A gain within its standard error is taken for none.
+        if now.mean() > each.mean() and gain.mean() > gain.std() / len(gain) ** 0.5:
+            level, each, slope = moved, now, one
     return level, center, slope, spread
 
 
@@ -131,17 +142,25 @@ def _about_mean(own):
 
 
 def _best_cut(inliers, outliers):
-    """Return the best balanced accuracy of a threshold, and the threshold."""
-    values = np.concatenate([inliers, outliers])
-    order = np.argsort(values)
-    values = values[order]
-    n, is_inlier = len(inliers), order < len(inliers)
-    missed = np.cumsum(is_inlier)[:-1] / n
-    caught = np.cumsum(~is_inlier)[:-1] / len(outliers)
-    accuracy = 0.5 * (1.0 - missed + caught)
-    accuracy[values[:-1] == values[1:]] = 0.0  # no threshold lies between equals
-    best = np.argmax(accuracy)
-    return accuracy[best], 0.5 * (values[best] + values[best + 1])
+    """Return the threshold of best balanced accuracy, and each task's accuracy there.
+
+    Shares are smoothed, so that a few rows near the border do not decide.
+    """
+    pooled = np.concatenate([inliers.ravel(), outliers.ravel()])
+    pooled = np.quantile(pooled, np.linspace(0, 1, 202))
+    cuts = 0.5 * (pooled[1:] + pooled[:-1])
+    kept = ndtr((inliers[..., None] - cuts) / _bandwidth(inliers)).mean(axis=1)
+    caught = ndtr((cuts - outliers[..., None]) / _bandwidth(outliers)).mean(axis=1)
+    accuracy = 0.5 * (kept + caught)
+    best = np.argmax(accuracy.mean(axis=0))
+    return cuts[best], accuracy[:, best]
+
+
+def _bandwidth(scores):
+    """Return Silverman's bandwidth of a Gaussian kernel."""
+    low, high = np.quantile(scores, [0.25, 0.75])
+    spread = min(scores.std(), (high - low) / 1.34)
+    return max(0.9 * spread * scores.size**-0.2, 1e-300)
 
 
 def task_offsets(own, n_support, fleet):

@@ -20,21 +20,11 @@ def log_distances(squared: list[Tensor]) -> Tensor:
 
 
 def log_odds(params: Params, evidence: Tensor, n_support: Tensor) -> Tensor:
-    """Return the log-odds of an inlier (T, R) for supports of so many inliers.
-
-    Evidence (T, R, C + L) may end with levels that the score is set against.
-    """
+    """Return the log-odds of an inlier (T, R) for supports of so many inliers."""
     weight, bias = weights(params, n_support.to(evidence.dtype))
     weight = (weight / params["blend.scale"]).unsqueeze(-1)
     offset = bias.unsqueeze(1) + (params["blend.center"] @ weight)
-    parts, levels = split(evidence, len(params["blend.levels"]))
-    return offset - (parts @ weight).squeeze(-1) + levels @ params["blend.levels"]
-
-
-def split(evidence: Tensor, n_levels: int) -> tuple[Tensor, Tensor]:
-    """Return the parts of the evidence, and the levels that follow them."""
-    n_parts = evidence.shape[-1] - n_levels
-    return evidence[..., :n_parts], evidence[..., n_parts:]
+    return offset - (evidence @ weight).squeeze(-1)
 
 
 def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,21 +35,17 @@ def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
     return weight, bias[0] + bias[1] * k.squeeze(-1)
 
 
-def fit_blend(
-    evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool, n_levels: int = 0
-) -> Params:
+def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Params:
     """Learn the weights of the parts from episodes of tasks the networks did not see.
 
-    evidence (B, Q, C + L), y (B, Q) in {-1, +1}, n_support (B,). The last of C parts,
+    evidence (B, Q, C), y (B, Q) in {-1, +1}, n_support (B,). The last of C parts,
     where a support has labelled outliers, is never used alone. The weights minimise the
     logistic ranking loss of outliers against inliers of their episode, with a pull
     towards equal weights. The blend is kept only where it ranks these episodes at least
     as well as each part by itself; else the best part is used alone. Without `learn`
-    the weights stay equal. At last slope, bias and what levels count are set so that
-    scores are log-odds.
+    the weights stay equal. At last slope and bias are set so that scores are log-odds.
     """
     inlier = y == 1
-    evidence, levels = split(evidence, n_levels)
     own = evidence[inlier]
     center, scale = own.mean(dim=0), own.std(dim=0).clamp_min(1e-3)
     # The margin to labelled outliers is zero for most rows: it keeps its own unit.
@@ -83,8 +69,8 @@ def fit_blend(
         now = _rank(_total(alone, z, n_support), y)
         if now > best:
             best, params = now, alone
-    slope, params["blend.bias"], params["blend.levels"] = _calibrated(
-        _total(params, z, n_support), levels, y, n_support
+    slope, params["blend.bias"] = _calibrated(
+        _total(params, z, n_support), y, n_support
     )
     return params | {"blend.center": center, "blend.scale": scale / slope}
 
@@ -134,27 +120,14 @@ def _rank(total: Tensor, y: Tensor) -> float:
     return float((won * pair).sum() / pair.sum())
 
 
-def _calibrated(
-    total: Tensor, levels: Tensor, y: Tensor, n_support: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return slope, bias (at no and per unit of shots), and weights of the levels.
-
-    They are those of a logistic regression of the labels on the score without levels,
-    the shots, and the levels (B, Q, L).
-    """
+def _calibrated(total: Tensor, y: Tensor, n_support: Tensor) -> tuple[Tensor, Tensor]:
+    """Return slope and bias (at no and per unit of shots) of a logistic regression."""
     k = (n_support.log() / 4 - 0.5).unsqueeze(1).expand_as(total)
     x = torch.stack([torch.ones_like(total), k, -total], dim=-1).flatten(0, 1)
-    levels = levels.flatten(0, 1).to(x.dtype)
-    center = levels.mean(dim=0)
-    scale = (levels - center).square().mean(dim=0).sqrt().clamp_min(1e-3)
-    x = torch.cat([x, (levels - center) / scale], dim=1)
-    start = torch.zeros(x.shape[1], dtype=x.dtype)
-    start[2] = 1.0
+    start = torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype)
     beta = _logistic(x, (y.flatten() == 1).to(x.dtype), start)
-    weight = beta[3:].clamp_min(0.0) / scale
-    bias = torch.stack([beta[0] - center @ weight, beta[1]])
     # Higher evidence must stay more abnormal, whatever the episodes say.
-    return beta[2].clamp_min(0.05), bias, weight
+    return beta[2].clamp_min(0.05), beta[:2]
 
 
 def _logistic(x: Tensor, target: Tensor, start: Tensor, pull: float = 1e-3) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.blend import log_distances, log_odds
-from skmetaad.core.cohort import levels
+from skmetaad.core.cohort import level
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.gaussian import fit_gaussian, gaussian_distances
 from skmetaad.core.losses import crossed_separation, separation
@@ -135,8 +135,8 @@ class Prototype:
         """Return the logarithms of the distances, (T, R, 5), higher = more abnormal.
 
         The last part is by how much the nearest labelled outlier is nearer than the
-        nearest inlier, 0 where it is not or there is none. With a cohort, the levels of
-        rows and tasks among it follow, higher = more normal.
+        nearest inlier, 0 where it is not or there is none. With a cohort, distances in
+        the embedding are set against those to it.
         """
         embedded = self.embed(params, state, query)
         found = self.distances(params, state, query, embedded)
@@ -148,10 +148,9 @@ class Prototype:
     ) -> Tensor:
         logs = log_distances(squared)
         margin = (logs[..., 1:2] - logs[..., 4:]).clamp_min(0.0)
-        parts = [logs[..., :4], margin]
         if "cohort.prototypes" in params:
-            parts.append(levels(params, state, embedded))
-        return torch.cat(parts, dim=-1)
+            logs[..., 1:3] -= level(params, state, embedded).unsqueeze(-1)
+        return torch.cat([logs[..., :4], margin], dim=-1)
 
     def score(self, params: Params, state: Params, query: Tensor) -> Tensor:
         """Return the log-odds of an inlier, (T, R)."""

@@ -22,12 +22,12 @@ def cross_fitted(tasks, n, rng):
     return [np.sort(np.setdiff1d(tasks, order[i::n])) for i in range(n)]
 
 
-def learned_blend(evidence_of, draw, unseen, n_levels=0):
+def learned_blend(evidence_of, draw, unseen):
     """Return the weights of a score's parts, a dict of tensors.
 
-    `evidence_of(i, batch)` gives network i's evidence (B, Q, C + n_levels) about the
-    query, and the number of inliers in each support; `unseen` the task codes that each
-    network has not seen. Without such tasks the weights stay equal.
+    `evidence_of(i, batch)` gives network i's evidence (B, Q, C) about the query, and
+    the number of inliers in each support; `unseen` the task codes that each network has
+    not seen. Without such tasks the weights stay equal.
     """
     learn = all(map(len, unseen))
     evidence, labels, shots = [], [], []
@@ -42,7 +42,7 @@ def learned_blend(evidence_of, draw, unseen, n_levels=0):
             labels.append(batch.query_y)
             shots.append(n_inliers.double())
     parts = torch.cat(evidence), torch.cat(labels), torch.cat(shots)
-    return fit_blend(*parts, learn, n_levels)
+    return fit_blend(*parts, learn)
 
 
 def data_whitening(params, draw, without):

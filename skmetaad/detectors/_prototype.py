@@ -76,11 +76,11 @@ class MetaPrototypeDetector(EncoderDetector):
         Networks, each trained without its share of the tasks; their outputs side by
         side are the embedding.
     n_cohort : int, default=0
-        Training tasks, drawn at random, that rows and tasks are set against: the score
-        of a row rises with its own distance to the nearest of their prototypes, and
-        with its task's, as far as tasks that the networks did not see tell that it
-        should [3]_. 0: none. It suits tasks of one kind that resemble each other to
-        different degrees, such as classes of pictures.
+        Training tasks, drawn at random, that rows and tasks are set against: from the
+        log distances in the embedding, half of those of the row and of its task to the
+        nearest 20 of their prototypes are subtracted [3]_. 0: none. It suits tasks of
+        one kind that resemble each other to different degrees, such as classes of
+        pictures.
     standardize : bool, default=True
         Whether the networks see rows scaled by their task's mean and standard
         deviation, both shrunk to the fleet's, rather than in one unit for all features.
@@ -340,8 +340,7 @@ class MetaPrototypeDetector(EncoderDetector):
             n_inliers = state["inlier"].sum(dim=1)
             return core.evidence(nets[i], state, batch.query), n_inliers
 
-        n_levels = 2 if self.n_cohort else 0
-        blend = learned_blend(evidence_of, draw, unseen, n_levels)
+        blend = learned_blend(evidence_of, draw, unseen)
         whitening = data_whitening(params, draw, [])
         return blend | whitening | self._cohort(core, params, draw, [])
 
