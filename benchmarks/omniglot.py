@@ -186,7 +186,7 @@ def parameters(option, cls):
         "random_state": option.seed,
     }
     if "n_networks" in names:
-        found |= {"n_networks": 1, "n_cohort": 400}
+        found |= {"n_networks": 1, "n_cohort": 1000}
     if "average_shifts" in names:
         found["average_shifts"] = True
     if "inner_steps" in names:
