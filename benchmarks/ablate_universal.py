@@ -76,7 +76,7 @@ def nearest(held_out):
 
 def untrained(held_out):
     """Return the mean AUROC of the backbone as training starts with it."""
-    weights = {"backbone": torch.full((2,), 0.5)}
+    weights = scorer.init(torch.Generator())
     scores = [scorer.backbone(weights, one.inputs) for one in held_out]
     pairs = zip(held_out, scores, strict=True)
     return np.mean([roc_auc_score(one.outlier, score) for one, score in pairs])

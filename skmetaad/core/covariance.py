@@ -49,10 +49,10 @@ def principal_axes(centred: Tensor) -> tuple[Tensor, Tensor]:
     return length[..., None] * (vectors.mT @ centred), scatter * real
 
 
-def spread(X: Tensor, state: State, power: float, i: int) -> Tensor:
-    """Return rows (T, R, d) times the precision of ridge i to some power."""
-    floor = state["axes.floor"][:, i, None, None] ** -power
-    along = (state["axes.scatter"] + state["axes.floor"][:, i, None]) ** -power
+def precise(X: Tensor, state: State, i: int) -> Tensor:
+    """Return rows (T, R, d) times the precision of ridge i."""
+    floor = 1 / state["axes.floor"][:, i, None, None]
+    along = 1 / (state["axes.scatter"] + state["axes.floor"][:, i, None])
     z = (X @ state["axes"].mT) * (along[:, None] - floor)
     return z @ state["axes"] + floor * X
 
@@ -85,7 +85,7 @@ def left_out(q: Tensor, left: Tensor, n: Tensor) -> Tensor:
 def partial_residuals(away: Tensor, own: Tensor, state: State) -> Tensor:
     """Return each column's squared residual given the others, in its own spread."""
     left = (own >= 0).to(away.dtype)
-    moved = spread(away, state, 1.0, 1)
+    moved = precise(away, state, 1)
     gain = left_out((moved * away).sum(-1), left, state["n"])[..., None]
     floor = state["axes.floor"][:, 1, None]
     weight = 1 / (state["axes.scatter"] + floor) - 1 / floor

@@ -19,14 +19,13 @@ N_BALLS, BALL_ROWS = 64, 16
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows in the three scales, and where each stands in its support.
+    """Rows in the two scales, and where each stands in its support.
 
     `below`, `equal` and `above` count the support's values around each value.
     """
 
     standard: Tensor
     rank: Tensor
-    white: Tensor
     below: Tensor
     equal: Tensor
     above: Tensor

@@ -11,6 +11,12 @@ from skmetaad.core.universal import adapt, awake, inputs
 
 N_ROWS = 64
 N_TABLES = 16
+# Steepness of the soft AUROC.
+STEEP = 2.0
+# Place of the evidence that is the distance to the five nearest rows.
+FIVE_NEAREST = 2
+# Weight of draws with labelled outliers.
+LABELLED = 3.0
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,17 @@ def observed(support: Tensor, labelled: Tensor, query: Tensor, outlier: Tensor) 
     return Seen(Inputs(*halves), outlier)
 
 
-def pairwise_loss(score: Tensor, n_inliers: int) -> Tensor:
-    """Return the mean logistic loss (T,) of all pairs of an inlier and an outlier."""
+def lead(score: Tensor, n_inliers: int) -> Tensor:
+    """Return by how much each outlier is above each inlier (T, inliers, outliers)."""
     inlier, outlier = score[:, :n_inliers], score[:, n_inliers:]
-    return F.softplus(inlier[:, :, None] - outlier[:, None, :]).mean((1, 2))
+    return outlier[:, None, :] - inlier[:, :, None]
+
+
+def shortfall(score: Tensor, rivals: list[Tensor], n_inliers: int) -> Tensor:
+    """Return how far the soft AUROC (T,) is below the best of the rivals' AUROCs."""
+    best = [(lead(rival, n_inliers) > 0).float().mean((1, 2)) for rival in rivals]
+    soft = torch.sigmoid(STEEP * lead(score, n_inliers)).mean((1, 2))
+    return (torch.stack(best).amax(0) - soft).relu()
 
 
 def stacked(seen: list[Seen], draw: torch.Generator) -> Inputs:
@@ -77,14 +90,16 @@ def train(
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-2,
     drop: float = 0.9,
-    shrink: float = 0.1,
+    shrink: float = 0.3,
     width: int = 32,
 ) -> dict[str, Tensor]:
     """Return the weights of one network, trained on draws from many tables.
 
-    In each draw a share of the evidence, uniform in [0, `drop`], is left out. `shrink`
-    times the variance of what the network adds to the mean evidence is part of the
-    loss, except with labelled outliers, of which mean evidence knows nothing.
+    The loss is the logistic one of all pairs of an inlier and an outlier. In each draw
+    a share of the evidence, uniform in [0, `drop`], is left out. Where no outliers are
+    labelled, two terms are added: how far the ranking falls short of the distance to
+    five neighbours and of the backbone, and `shrink` times the variance of what the
+    network adds to the backbone.
     """
     draw = torch.Generator().manual_seed(seed)
     weights = {k: v.requires_grad_() for k, v in init(draw, width).items()}
@@ -100,9 +115,13 @@ def train(
         share = drop * torch.rand(N_TABLES, 1, 1, generator=draw)
         chance = torch.rand(N_TABLES, 1, batch.rows.shape[-1], generator=draw)
         added = correction(weights, batch, (chance > share).float())
-        loss = pairwise_loss(backbone(weights, batch) + added, N_ROWS)
-        loss = loss + shrink * (batch.context[:, -1] == 0) * added.var(1)
-        loss = loss.mean()
+        base = backbone(weights, batch)
+        score = base + added
+        rivals = [batch.rows[..., FIVE_NEAREST], base.detach()]
+        plain = shortfall(score, rivals, N_ROWS) + shrink * added.var(1)
+        loss = F.softplus(-lead(score, N_ROWS)).mean((1, 2))
+        unlabelled = batch.context[:, -1] == 0
+        loss = torch.where(unlabelled, loss + plain, LABELLED * loss).mean()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)

@@ -10,15 +10,17 @@ from skmetaad.core import columns as by_column
 
 # Places of each group of evidence; what is seen of values closes the list.
 GROUPS = {
-    "neighbours": range(0, 24),
-    "covariance": range(24, 27),
-    "trees": range(27, 29),
-    "pairs": range(29, 32),
-    "labels": range(32, 35),
-    "values": range(35, 35 + 3 * by_column.N_VALUE),
+    "neighbours": range(0, 16),
+    "covariance": range(16, 19),
+    "trees": range(19, 21),
+    "pairs": range(21, 24),
+    "labels": range(24, 26),
+    "values": range(26, 26 + 3 * by_column.N_VALUE),
 }
-LABELS = slice(32, 35)
-N_EVIDENCE = 35 + 3 * by_column.N_VALUE
+LABELS = slice(24, 26)
+N_EVIDENCE = 26 + 3 * by_column.N_VALUE
+# How many of a row's strongest evidences are averaged.
+STRONGEST = (1, 3, 6, 20)
 N_CONTEXT = 8
 # What the context says first where the support has one row.
 LONE = -1.0
@@ -43,7 +45,7 @@ def init(
 ) -> dict[str, Tensor]:
     """Return new weights of the network."""
     column_in = by_column.N_VALUE + by_column.N_CONTEXT
-    row_in = 2 * N_EVIDENCE + N_CONTEXT + 3 * n_column
+    row_in = 2 * N_EVIDENCE + N_CONTEXT + len(STRONGEST) + 3 * n_column
     sizes = {
         "column.0": (column_in, n_column),
         "column.1": (n_column, n_column),
@@ -59,12 +61,14 @@ def init(
             torch.randn(fan_in, fan_out, generator=generator) * scale
         )
         weights[name + ".bias"] = torch.zeros(fan_out)
-    weights["backbone"] = torch.full((2,), 0.5)
+    n_means = 2 + len(STRONGEST)
+    weights["backbone"] = torch.tensor([0.5, 0.5] + [0.2] * len(STRONGEST))
+    weights["backbone.context"] = torch.zeros(N_CONTEXT, n_means)
     return weights
 
 
 def anomaly(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
-    """Return how abnormal rows are (T, R): mean evidence plus what the network adds.
+    """Return how abnormal rows are (T, R): means of evidence and what the network adds.
 
     Beside a single row no evidence has a distribution to be set against: the distance
     is all there is, less that to labelled outliers.
@@ -76,13 +80,28 @@ def anomaly(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
 
 
 def backbone(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
-    """Return the weighted means (T, R) of all z and all tails, labels left out."""
-    n = N_EVIDENCE - (LABELS.stop - LABELS.start)
-    z, tail = (
-        (part[..., : LABELS.start].sum(-1) + part[..., LABELS.stop :].sum(-1)) / n
+    """Return the weighted means (T, R) of all z, all tails, and the strongest z.
+
+    Labels are left out.
+    """
+    z, tail = unlabelled(seen)
+    means = torch.stack([z.mean(-1), tail.mean(-1), *strongest(z)], -1)
+    weight = weights["backbone"] + seen.context @ weights["backbone.context"]
+    return (means * weight[:, None]).sum(-1)
+
+
+def unlabelled(seen: Inputs) -> list[Tensor]:
+    """Return z and tails (T, R, e) without those of labels."""
+    return [
+        torch.cat([part[..., : LABELS.start], part[..., LABELS.stop :]], -1)
         for part in (seen.rows[..., :N_EVIDENCE], seen.rows[..., N_EVIDENCE:])
-    )
-    return z * weights["backbone"][0] + tail * weights["backbone"][1]
+    ]
+
+
+def strongest(z: Tensor) -> list[Tensor]:
+    """Return the means (T, R) of the highest z of each row."""
+    total = z.topk(max(STRONGEST), -1).values.cumsum(-1)
+    return [total[..., k - 1] / k for k in STRONGEST]
 
 
 def correction(
@@ -108,7 +127,8 @@ def correction(
     focus = (hidden * gate).sum(2)
     rows = seen.rows if drop is None else seen.rows * drop
     about = seen.context[:, None].expand(-1, R, -1)
-    x = torch.cat([rows, about, mean, high, focus], -1)
+    most = torch.stack(strongest(unlabelled(seen)[0]), -1)
+    x = torch.cat([rows, about, most, mean, high, focus], -1)
     hidden = F.gelu(layer(x, "row.0"))
     hidden = hidden + F.gelu(layer(hidden, "row.1"))
     return layer(hidden, "row.2")[..., 0]

@@ -9,7 +9,7 @@ from skmetaad.core import evidence as ev
 from skmetaad.core.evidence import Rows, State
 from skmetaad.core.scorer import LABELS, Inputs
 
-SCALES = ("standard", "rank", "white")
+SCALES = ("standard", "rank")
 N_AROUND = 10
 LAST_KEY = 2**63 - 1
 # Arrays whose last axis is that of the support's rows.
@@ -47,16 +47,12 @@ def standard(X: Tensor, state: State) -> Tensor:
 
 
 def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
-    """Return rows (T, R, d), NaN where a value is missing, in the three scales.
-
-    In the last one all directions have nearly equal spread.
-    """
+    """Return rows (T, R, d), NaN where a value is missing, in the two scales."""
     scaled = standard(X, state)
     counts = by_column.ranks(X, own, state)
     rank = by_column.rank_scores(*counts)
     rank = torch.where(X.isnan() | ~state["alive"][:, None], 0.0, rank)
-    white = covariance.spread(scaled, state, 0.5, 1) * state["n"][..., None].sqrt()
-    return Rows(scaled, rank, white, *counts, own)
+    return Rows(scaled, rank, *counts, own)
 
 
 def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
@@ -174,7 +170,7 @@ def bins(X: Tensor, state: State) -> Tensor:
 
 
 def outlier_state(X: Tensor, order: Tensor, outlier: Tensor, state: State) -> State:
-    """Keep labelled outliers in the three scales."""
+    """Keep labelled outliers in the two scales."""
     marked = outlier.gather(1, order)
     first = int(state["count"].min()) if marked.any() else X.shape[1] - 1
     X, marked = X[:, first:], marked[:, first:]
