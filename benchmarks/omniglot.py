@@ -118,7 +118,9 @@ def pyod_decisions(name, support, queries):
     module, cls, params = PYOD[name]
     cls = getattr(import_module(f"pyod.models.{module}"), cls)
 
-    def one(rows, *query):
+    def one(*sets):
+        # In single precision a mixture's covariance is not positive definite.
+        rows, *query = (np.asarray(part, np.float64) for part in sets)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = cls(**params)

@@ -31,7 +31,7 @@ class UniversalDetector(BaseMetaDetector):
     r"""Pretrained detector for any numeric table, without training or tuning.
 
     A row is described by evidence that does not depend on the table's columns: its
-    distances to the nearest support rows in three scales, local density, isolation,
+    distances to the nearest support rows in two scales, local density, isolation,
     Mahalanobis distance, rarity of values and of pairs of values, residuals of each
     column given the others. Each evidence :math:`e_i(x)` is set against its own
     leave-one-out distribution over the support,
@@ -40,10 +40,13 @@ class UniversalDetector(BaseMetaDetector):
               t_i = -\log\frac{1 + \#\{j : e_i(x_j) \ge e_i(x)\}}{K + 1},
 
     and a small network f, meta-trained to rank outliers above inliers over many tables,
-    adds to the mean evidence:
-    :math:`a(x) = w_1 \bar z + w_2 \bar t + f(z, t, columns)`. The columns enter f
-    through a network that is shared by all columns of all tables and pooled over them,
-    so that their number and order do not matter. See the model card
+    adds to weighted means of all evidence and of the k highest z:
+
+    .. math:: a(x) = w_1 \bar z + w_2 \bar t + \sum_{k \in \{1, 3, 6, 20\}}
+              v_k \bar z_{(k)} + f(z, t, columns).
+
+    The columns enter f through a network that is shared by all columns of all tables
+    and pooled over them, so that their number and order do not matter. See the model card
     (docs/detectors/universal.md) for what the default weights were trained on.
 
     `fit` does not train: it describes the table. Rows may be contaminated: a row that
