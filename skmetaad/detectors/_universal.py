@@ -46,8 +46,8 @@ class UniversalDetector(BaseMetaDetector):
               v_k \bar z_{(k)} + f(z, t, columns).
 
     The columns enter f through a network that is shared by all columns of all tables
-    and pooled over them, so that their number and order do not matter. See the model card
-    (docs/detectors/universal.md) for what the default weights were trained on.
+    and pooled over them, so that their number and order do not matter. See the model
+    card (docs/detectors/universal.md) for what the default weights were trained on.
 
     `fit` does not train: it describes the table. Rows may be contaminated: a row that
     equals a support row is judged as if that one were not in the support. NaN is a
