@@ -189,7 +189,7 @@ def parameters(option, cls):
     }
     if "n_networks" in names:
         found |= {"n_networks": 1, "n_cohort": 1000}
-    if "average_shifts" in names:
+    if "inner_steps" not in names:
         found["average_shifts"] = True
     if "inner_steps" in names:
         found |= {"algorithm": "anil", "inner_steps": 5}

@@ -374,9 +374,12 @@ def test_averaged_shifts_are_the_mean_of_five_embeddings():
     ]
     want = sum(plain.apply(nets, torch.from_numpy(y)) for y in moved) / 5
     torch.testing.assert_close(found, want)
+    averaged = Conv4((2, 6, 5), n_channels=8, average_shifts=True)
+    own = {name: torch.stack([value] * 3) for name, value in params.items()}
+    torch.testing.assert_close(averaged.per_task(own, x), want[0])
 
 
-@pytest.mark.parametrize("cls", [MetaPrototypeDetector, RelationNetworkDetector])
+@pytest.mark.parametrize("cls", [MetaPrototypeDetector, MAMLClassifierDetector])
 def test_shifts_are_averaged_after_meta_training_only(cls, glyphs):
     options = {"encoder": "conv4", "n_channels": 8, "n_iter": 5, "random_state": 0}
     plain = cls(**options).fit(glyphs[:40])

@@ -61,7 +61,7 @@ class Conv4:
     The network of the few-shot literature (Vinyals et al. 2016), with strides in place
     of pooling as MAML has it for Omniglot: nine times as fast on a CPU. In place of
     batch normalisation, each picture's channels are normalised by that picture alone,
-    in groups, which leaks nothing between rows. With `average_shifts`, `apply` returns
+    in groups, which leaks nothing between rows. With `average_shifts`, embeddings are
     the mean over the picture and its copies shifted by one pixel.
     """
 
@@ -99,8 +99,7 @@ class Conv4:
 
     def apply(self, params: Params, x: Tensor) -> Tensor:
         if self.average_shifts:
-            plain = replace(self, average_shifts=False)
-            return sum(plain.apply(params, y) for y in self._shifted(x)) / 5
+            return self._averaged(Conv4.apply, params, x)
         n_nets = len(params["bias0"])
         nets = [
             self._one({name: value[i] for name, value in params.items()}, x)
@@ -110,6 +109,8 @@ class Conv4:
 
     def per_task(self, params: Params, x: Tensor) -> Tensor:
         """Convolve all tasks at once, each a group of channels of its own."""
+        if self.average_shifts:
+            return self._averaged(Conv4.per_task, params, x)
         n_tasks, n_rows = x.shape[:2]
         if all(value.dim() in (1, 4) for value in params.values()):  # shared by tasks
             return self._one(params, x)
@@ -124,6 +125,10 @@ class Conv4:
             n_groups = n_tasks * self._n_groups(n_channels)
             z = act(F.group_norm(z, n_groups, gain, bias))
         return z.reshape(n_rows, n_tasks, -1).transpose(0, 1)
+
+    def _averaged(self, embed: Callable, params: Params, x: Tensor) -> Tensor:
+        plain = replace(self, average_shifts=False)
+        return sum(embed(plain, params, y) for y in self._shifted(x)) / 5
 
     def _shifted(self, x: Tensor) -> list[Tensor]:
         """Return rows, and copies shifted to each side, where edges repeat."""

@@ -80,6 +80,10 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
         "distort" does so, mirrors half of the episodes, and then turns, scales, shears
         and shifts each picture a bit;
         "noise" adds noise to features and drops some.
+    average_shifts : bool, default=False
+        Whether, after meta-training, a picture's embedding is the mean over the picture
+        and its copies shifted by one pixel to each side. Needs `encoder="conv4"`;
+        adapting and scoring take five times as long.
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
         largest number; one is drawn per meta-batch.
@@ -203,6 +207,7 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
         n_channels=48,
         standardize=True,
         augment=None,
+        average_shifts=False,
         n_support=(1, 50),
         n_support_outliers=0,
         n_query=32,
@@ -228,6 +233,7 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
             n_channels=n_channels,
             standardize=standardize,
             augment=augment,
+            average_shifts=average_shifts,
             n_support=n_support,
             n_support_outliers=n_support_outliers,
             n_query=n_query,

@@ -38,6 +38,7 @@ class EncoderDetector(TorchMetaDetector):
         n_channels,
         standardize,
         augment,
+        average_shifts,
         n_support,
         n_support_outliers,
         n_query,
@@ -54,7 +55,6 @@ class EncoderDetector(TorchMetaDetector):
         contamination,
         max_support,
         random_state,
-        average_shifts=False,
     ):
         super().__init__(
             contamination=contamination,
