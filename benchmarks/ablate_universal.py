@@ -18,7 +18,6 @@ from train_universal import real_tables
 
 from skmetaad.core import explain, ranking, scorer
 from skmetaad.core.draws import draws, tensors
-from skmetaad.core.evidence import NEAR
 from skmetaad.datasets import make_tables
 
 
@@ -68,7 +67,7 @@ def auroc(weights, held_out, judge=scorer.anomaly):
 
 def nearest(held_out):
     """Return the mean AUROC of the distance to the five nearest rows."""
-    place = NEAR.index(5)
+    place = ranking.FIVE_NEAREST
     return np.mean(
         [roc_auc_score(one.outlier, one.inputs.rows[:, place]) for one in held_out]
     )

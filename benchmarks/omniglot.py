@@ -189,10 +189,10 @@ def parameters(option, cls):
     }
     if "n_networks" in names:
         found |= {"n_networks": 1, "n_cohort": 1000}
-    if "inner_steps" not in names:
-        found["average_shifts"] = True
     if "inner_steps" in names:
         found |= {"algorithm": "anil", "inner_steps": 5}
+    else:
+        found["average_shifts"] = True
     for pair in option.set:
         name, _, value = pair.partition("=")
         try:
@@ -214,8 +214,8 @@ def fitted(option, tasks):
 def main():
     option = options()
     train, held_out, test = load(option.data)
-    detector = None if option.pyod else fitted(option, train.tasks())
-    if detector is not None:
+    if not option.pyod:
+        detector = fitted(option, train.tasks())
         detector = detector.calibrate(held_out.tasks(), balanced=True)
     print(f"{option.n_tasks} test tasks per line; 95 % intervals; percent")
     print(f"{'':33}{'AUROC':>15}  {'accuracy':>15}  {'AUROC':>15}  {'accuracy':>15}")

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from skmetaad import MetaPrototypeDetector, SiameseDetector, few_shot_scores
+from skmetaad import (
+    MetaPrototypeDetector,
+    SiameseDetector,
+    UniversalDetector,
+    few_shot_scores,
+)
 from skmetaad.core.siamese import Siamese
 from skmetaad.datasets import make_fleet
 from skmetaad.utils import all_detectors
@@ -23,7 +28,8 @@ def test_every_detector_stays_sane(cls):
     given = {"n_iter": 150} if "n_iter" in cls().get_params() else {}
     det = cls(**given, random_state=0).fit(FLEET[:30])
     clean = mean_auroc(det, 0.0)
-    assert clean > 0.93
+    # It has seen no task of this fleet.
+    assert clean > (0.93 if cls is UniversalDetector else 0.95)
     assert mean_auroc(det, 0.1) > clean - 0.05
     assert mean_auroc(det, 0.2) > clean - 0.1
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skmetaad.core.evidence import NEAR
 from skmetaad.core.scorer import Inputs, backbone, correction, init
 from skmetaad.core.universal import adapt, awake, inputs
 
@@ -14,7 +15,7 @@ N_TABLES = 16
 # Steepness of the soft AUROC.
 STEEP = 2.0
 # Place of the evidence that is the distance to the five nearest rows.
-FIVE_NEAREST = 2
+FIVE_NEAREST = NEAR.index(5)
 # Weight of draws with labelled outliers.
 LABELLED = 3.0
 

@@ -1,6 +1,7 @@
 """The network that turns a table's evidence into a score."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -38,6 +39,20 @@ class Inputs:
     counts: Tensor
     columns: Tensor
     context: Tensor
+
+    @cached_property
+    def means(self) -> Tensor:
+        """Means (T, R, 2 + m) of all z, of all tails, and of each row's highest z.
+
+        Labels are left out. They are the same for all members of an ensemble.
+        """
+        z, tail = (
+            torch.cat([part[..., : LABELS.start], part[..., LABELS.stop :]], -1)
+            for part in self.rows.split(N_EVIDENCE, -1)
+        )
+        total = z.topk(max(STRONGEST), -1).values.cumsum(-1)
+        strongest = [total[..., k - 1] / k for k in STRONGEST]
+        return torch.stack([z.mean(-1), tail.mean(-1), *strongest], -1)
 
 
 def init(
@@ -84,24 +99,8 @@ def backbone(weights: dict[str, Tensor], seen: Inputs) -> Tensor:
 
     Labels are left out.
     """
-    z, tail = unlabelled(seen)
-    means = torch.stack([z.mean(-1), tail.mean(-1), *strongest(z)], -1)
     weight = weights["backbone"] + seen.context @ weights["backbone.context"]
-    return (means * weight[:, None]).sum(-1)
-
-
-def unlabelled(seen: Inputs) -> list[Tensor]:
-    """Return z and tails (T, R, e) without those of labels."""
-    return [
-        torch.cat([part[..., : LABELS.start], part[..., LABELS.stop :]], -1)
-        for part in (seen.rows[..., :N_EVIDENCE], seen.rows[..., N_EVIDENCE:])
-    ]
-
-
-def strongest(z: Tensor) -> list[Tensor]:
-    """Return the means (T, R) of the highest z of each row."""
-    total = z.topk(max(STRONGEST), -1).values.cumsum(-1)
-    return [total[..., k - 1] / k for k in STRONGEST]
+    return (seen.means * weight[:, None]).sum(-1)
 
 
 def correction(
@@ -127,8 +126,7 @@ def correction(
     focus = (hidden * gate).sum(2)
     rows = seen.rows if drop is None else seen.rows * drop
     about = seen.context[:, None].expand(-1, R, -1)
-    most = torch.stack(strongest(unlabelled(seen)[0]), -1)
-    x = torch.cat([rows, about, most, mean, high, focus], -1)
+    x = torch.cat([rows, about, seen.means[..., 2:], mean, high, focus], -1)
     hidden = F.gelu(layer(x, "row.0"))
     hidden = hidden + F.gelu(layer(hidden, "row.1"))
     return layer(hidden, "row.2")[..., 0]
