@@ -7,15 +7,18 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy.stats import spearmanr
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmetaad import FewShotScorer, Task, UniversalDetector, to_pyod
+from skmetaad.core import doubt, universal
 from skmetaad.datasets import make_tables
 
 
@@ -75,6 +78,90 @@ def test_contaminated_rows_are_judged_without_themselves():
     assert roc_auc_score(truth, -det.score_samples(rows)) > 0.9
     flagged = det.fit_predict(rows) == -1
     assert flagged.mean() == pytest.approx(0.1, abs=2 / len(rows))
+
+
+def clustered(seed=0, n=300, n_odd=30):
+    """Return rows of which the first n_odd are a small cluster, and which these are."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=(n, 6))
+    rows[:n_odd] = 2 + 0.8 * rng.normal(size=(n_odd, 6))
+    return rows, np.arange(n) < n_odd
+
+
+def test_a_second_look_at_the_training_rows_changes_their_order_alone(monkeypatch):
+    rows, odd = clustered()
+    fresh = np.random.default_rng(1).normal(size=(50, 6))
+    det = UniversalDetector(contamination=0.1).fit(rows)
+    twice = det.score_samples(rows)
+    assert (det.predict(rows) == -1).mean() == pytest.approx(0.1, abs=1 / len(rows))
+    monkeypatch.setattr(doubt, "ENOUGH_ROWS", len(rows) + 1)
+    plain = UniversalDetector(contamination=0.1).fit(rows)
+    once = plain.score_samples(rows)
+    np.testing.assert_allclose(np.sort(twice), np.sort(once), atol=1e-9)
+    assert det.offset_ == pytest.approx(plain.offset_, abs=1e-9)
+    np.testing.assert_allclose(det.score_samples(fresh), plain.score_samples(fresh))
+    found = [average_precision_score(odd, -score) for score in (once, twice)]
+    assert found[1] > found[0] + 0.05
+    # The order is that of a fit to the rows but for the oddest fifth.
+    rest = rows[once.argsort()[len(rows) // 5 :]]
+    beside_rest = UniversalDetector().fit(rest).score_samples(rows)
+    np.testing.assert_array_equal(beside_rest.argsort(), twice.argsort())
+
+
+def test_a_second_look_at_many_tables_is_that_at_each():
+    tables = [clustered(seed, n, 10)[0] for seed, n in enumerate((120, 15, 60, 200))]
+    X, task = np.concatenate(tables), np.repeat(range(4), [len(t) for t in tables])
+    y = np.ones(len(X), int)
+    y[[0, 1, 140]] = -1
+    y[140:150] = np.where(y[140:150] == 1, 0, -1)
+    det = UniversalDetector().fit(X, y, task=task)
+    for i in range(4):
+        one, own = X[task == i], y[task == i]
+        alone = UniversalDetector().fit(one, own if (own == -1).any() else None)
+        together = det.score_samples(one, task=task[task == i])
+        np.testing.assert_allclose(together, alone.score_samples(one), atol=1e-6)
+
+
+def test_rows_labelled_as_inliers_are_beyond_doubt():
+    rows, odd = clustered()
+    y = np.where(odd, 0, 1)
+    y[0] = -1
+    marked = UniversalDetector(contamination=0.4).fit(rows, y)
+    few = UniversalDetector(contamination=0.05).fit(rows, y)
+    # 80 % and 10 % of 29 rows: no inlier changes its place among the inliers.
+    scores = [det.score_samples(rows[~odd]) for det in (marked, few)]
+    first, second = (score.argsort() for score in scores)
+    assert spearmanr(first.argsort(), second.argsort())[0] > 0.9
+
+
+def test_the_oddest_rows_and_the_order_of_scores_by_hand():
+    anomaly = torch.tensor([[3.0, 1.0, 2.0, 9.0], [0.0, 5.0, 4.0, 7.0]]).repeat(1, 5)
+    open_ = torch.ones_like(anomaly, dtype=torch.bool)
+    open_[0, 3] = False
+    odd = doubt.oddest(anomaly, open_, 0.1)
+    assert odd[0].nonzero()[:, 0].tolist() == []  # 19 rows are too few
+    assert odd[1].nonzero()[:, 0].tolist() == [3, 7]
+    first = torch.tensor([[5.0, 1.0, 3.0, 8.0, 2.0]])
+    second = torch.tensor([[0.1, 0.7, 0.7, 9.0, 0.2]])
+    present = torch.tensor([[True, True, True, False, True]])
+    found = doubt.reordered(first, second, present)
+    # Ranks 1, 3.5, 3.5, none, 2 of the values 1, 2, 3, 5.
+    assert found.tolist() == [[1.0, 4.0, 4.0, 8.0, 2.0]]
+
+
+def test_any_other_value_of_a_constant_column_counts_by_its_rarity():
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=(50, 4)), np.full(50, 7.0)]
+    query = np.repeat(X[:1] + 0.1, 3, axis=0)
+    query[:, 4] = [7.0, 7.001, 7e6]
+    scores = UniversalDetector().fit(X).score_samples(query)
+    assert scores[0] > scores[1:].max()
+    state, _ = universal.adapt(
+        torch.tensor(X)[None], *(torch.full((1, 50), one) for one in (True, False))
+    )
+    away = universal.standard(torch.tensor(query)[None], universal.awake(state))
+    expected = [0.0, np.sqrt(2 * np.log(51)), np.sqrt(2 * np.log(51))]
+    np.testing.assert_allclose(away[0, :, 4], expected)
 
 
 def test_labelled_outliers_help():

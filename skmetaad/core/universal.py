@@ -43,6 +43,11 @@ def standard(X: Tensor, state: State) -> Tensor:
     # Beyond ten spreads distance grows by its logarithm.
     far = scaled.abs()
     scaled = torch.where(far > 10, scaled.sign() * (10 + (far / 10).log() * 5), scaled)
+    # A column of n equal values tells no spread, but how rare another value is: it
+    # counts as a normal value of that rarity. One value tells neither.
+    n = state["known"][:, None]
+    rare = scaled.sign() * (2 * (n + 1).to(scaled.dtype).log()).sqrt()
+    scaled = torch.where(alive | (n < 2), scaled, rare)
     return torch.where(X.isnan() | ~alive & (far < 1e-9), 0.0, scaled)
 
 
@@ -62,7 +67,7 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     as if it were not in the support.
     """
     inlier = mask & ~outlier
-    order = (~inlier).to(torch.int8).argsort(dim=1, stable=True)
+    order = first_ones(inlier)
     X = X.gather(1, order[..., None].expand_as(X))
     n = inlier.sum(1)
     K = int(n.max())
@@ -98,6 +103,11 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     state |= own_levels(found, present)
     state["context"] = context(state)
     return at_rest(state), normalised(values, counts, found, state)
+
+
+def first_ones(chosen: Tensor) -> Tensor:
+    """Return places (T, K) with those of the chosen ones first."""
+    return (~chosen).to(torch.int8).argsort(dim=1, stable=True)
 
 
 def at_rest(state: State) -> State:

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._held_out import learned_offsets
 from skmetaad.base import BaseMetaDetector
-from skmetaad.core import explain, scorer, universal
-from skmetaad.core.state import to_tensor
+from skmetaad.core import doubt, explain, scorer, universal
+from skmetaad.core.state import to_tensor, to_tensors
 from skmetaad.detectors import _universal_training as training
 
 __all__ = ["UniversalDetector"]
@@ -50,10 +50,10 @@ class UniversalDetector(BaseMetaDetector):
     card (docs/detectors/universal.md) for what the default weights were trained on.
 
     `fit` does not train: it describes the table. Rows may be contaminated: a row that
-    equals a support row is judged as if that one were not in the support. NaN is a
-    value of its own. Labelled outliers in the support are evidence too. `adapt` takes
-    tables of any width, and so does `fit` of a `TaskCollection`, whose tasks may differ
-    in width.
+    equals a support row is judged as if that one were not in the support, and support
+    rows are ranked beside the less odd of them. NaN is a value of its own. Labelled
+    outliers in the support are evidence too. `adapt` takes tables of any width, and so
+    does `fit` of a `TaskCollection`, whose tasks may differ in width.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ class UniversalDetector(BaseMetaDetector):
         its arrays, as `meta_fit` returns them in a new detector.
     contamination : float, default=0.1
         Expected share of outliers among rows not labelled as outliers, in (0, 0.5]:
-        the share of support rows below the threshold.
+        the share of support rows below the threshold. Twice as many are set aside when
+        support rows are ranked, where there are at least 20.
     max_support : int, default=2000
         Largest number of support rows kept per task; more are thinned at random.
     n_jobs : int or None, default=None
@@ -231,32 +232,53 @@ class UniversalDetector(BaseMetaDetector):
 
     @torch.no_grad()
     def _adapt(self, X, y, mask):
-        found, seen = universal.adapt(
-            to_tensor(X), torch.from_numpy(mask), torch.from_numpy(y == -1)
-        )
-        own = -self._anomaly(seen).numpy()
-        state = {name: value.numpy() for name, value in found.items()}
-        state["own_scores"] = np.where(state["present"], own, 0.0)
-        return state
+        X, y, mask = to_tensor(X), torch.from_numpy(y), torch.from_numpy(mask)
+        state, seen = universal.adapt(X, mask, y == -1)
+        own = self._second_look(X, y, mask, self._anomaly(seen), state["present"])
+        state["own_scores"] = torch.where(state["present"], -own, 0.0)
+        return {name: value.numpy() for name, value in state.items()}
 
-    @torch.no_grad()
+    def _second_look(self, X, y, mask, own, present):
+        """Return how abnormal the support's rows are beside its less odd rows.
+
+        `own` (T, K) is how abnormal they are beside all: only its order is changed.
+        """
+        order = universal.first_ones(mask & (y != -1))[:, : own.shape[1]]
+        # Without a labelled outlier, +1 says no more than that nothing is known.
+        sure = (y == 1) & (y == -1).any(1, keepdim=True)
+        unsure = present & ~sure.gather(1, order)
+        odd = doubt.oddest(own, unsure, 2 * self.contamination)
+        if not odd.any():
+            return own
+        aside = torch.zeros_like(mask).scatter(1, order, odd)
+        state, seen = universal.adapt(X, mask & ~aside, y == -1)
+        again = torch.zeros(mask.shape, dtype=own.dtype)
+        left = universal.first_ones(mask & ~aside & (y != -1))
+        again.scatter_(1, left[:, : len(seen.rows[0])], self._anomaly(seen))
+        place = universal.first_ones(aside)[:, : int(odd.sum(1).max())]
+        rows = X.gather(1, place[..., None].expand(-1, -1, X.shape[2])).numpy()
+        state = {name: value.numpy() for name, value in state.items()}
+        found = torch.from_numpy(self._over_rows(state, rows, self._judged))
+        again.scatter_(1, place, found)
+        return doubt.reordered(own, again.gather(1, order), present)
+
     def _score(self, state, X):
         def scored(part, state):
-            return self._anomaly(universal.inputs(part, state))
+            own = universal.find_own(part, state)
+            known = state["own_scores"].gather(1, own.clamp_min(0))
+            return torch.where(own < 0, -self._judged(part, state), known)
 
-        return -self._over_rows(state, X, scored)
+        return self._over_rows(state, X, scored)
+
+    def _judged(self, X, state):
+        return self._anomaly(universal.inputs(X, state))
 
     @torch.no_grad()
     def _explained(self, state, X):
         return self._over_rows(state, X, partial(explain.contributions, self._anomaly))
 
     def _over_rows(self, state, X, function):
-        state = {
-            name: to_tensor(value)
-            for name, value in state.items()
-            if name != "own_scores"
-        }
-        state = universal.awake(state)
+        state = universal.awake(to_tensors(state))
         n_jobs = self.n_jobs or 1
         n_cells = X.shape[0] * X.shape[1] * state["present"].shape[1]
         n_parts = max(ceil(n_cells / CELLS), n_jobs)
