@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn import config_context
 from test_maml_gradients import make_batch, make_params, plain_loss
 
 from skmetaad import MAMLAutoencoderDetector, MAMLClassifierDetector
@@ -18,6 +19,7 @@ from skmetaad.core.codecs import ConvCodec, DenseCodec
 from skmetaad.core.encoders import Dense
 from skmetaad.core.forms import LowRank
 from skmetaad.core.maml import ALGORITHMS, step_weights
+from skmetaad.core.pieces import in_pieces, kept_bytes
 from skmetaad.core.train import Batch
 from skmetaad.datasets import make_fleet
 
@@ -180,14 +182,14 @@ def test_recomputed_steps_take_less_memory(variant):
 @pytest.mark.parametrize("epsilon", [0.0, 0.1])
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
 def test_parts_add_up_to_the_whole(cls, epsilon, size):
-    detector = cls(adversarial_epsilon=epsilon, max_tasks_at_once=size)
+    detector = cls(adversarial_epsilon=epsilon)
     core = detector._core(5)
     params = core.init(torch.Generator().manual_seed(0))
     params = {k: v.double().requires_grad_() for k, v in params.items()}
     fixed = dict.fromkeys(("within", "between"), torch.ones(5).double())
     everything, batch = fixed | params, make_batch(n_tasks=5)
     whole = detector._loss(core, everything, [batch], 0.0)
-    pieces = list(detector._pieces([batch]))
+    pieces = list(in_pieces([batch], size))
     assert [len(piece.support) for _, (piece,) in pieces][0] == min(size, 5)
     parts = sum(w * detector._loss(core, everything, p, 0.0) for w, p in pieces)
     leaves = list(params.values())
@@ -202,9 +204,7 @@ def test_parts_add_up_to_the_whole(cls, epsilon, size):
 
 @pytest.mark.parametrize("variant", ["plain", "adversarial"])
 def test_parts_of_every_variant_add_up(variant):
-    detector = MAMLAutoencoderDetector(
-        variant=variant, algorithm="reptile", max_tasks_at_once=2
-    )
+    detector = MAMLAutoencoderDetector(variant=variant, algorithm="reptile")
     core = detector._core(5)
     params = core.init(torch.Generator().manual_seed(0))
     params = {k: v.double() for k, v in params.items()}
@@ -212,7 +212,7 @@ def test_parts_of_every_variant_add_up(variant):
     batch = make_batch(n_tasks=5)
     expected = differentiated(core, params, fixed, batch)
     total, grads = 0.0, dict.fromkeys(params, 0.0)
-    for weight, (piece,) in detector._pieces([batch]):
+    for weight, (piece,) in in_pieces([batch], 2):
         loss, found = differentiated(core, params, fixed, piece)
         total += weight * loss
         grads = {name: grads[name] + weight * g for name, g in found.items()}
@@ -222,11 +222,10 @@ def test_parts_of_every_variant_add_up(variant):
 def test_a_batch_without_task_codes_is_cut_too():
     batch = make_batch(n_tasks=3)
     assert batch.task is None
-    detector = MAMLAutoencoderDetector(max_tasks_at_once=2)
-    sizes = [len(piece.query) for _, (piece,) in detector._pieces([batch])]
+    sizes = [len(piece.query) for _, (piece,) in in_pieces([batch], 2)]
     assert sizes == [2, 1]
     whole = Batch(*batch[:4], torch.arange(3))
-    codes = [piece.task.tolist() for _, (piece,) in detector._pieces([whole])]
+    codes = [piece.task.tolist() for _, (piece,) in in_pieces([whole], 2)]
     assert codes == [[0, 1], [2]]
 
 
@@ -241,6 +240,36 @@ def test_saving_memory_changes_no_result(cls):
         found = trained(**params)
         for name, value in plain.items():
             np.testing.assert_allclose(found[name], value, rtol=1e-4)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_a_limit_of_memory_cuts_a_meta_batch(cls, monkeypatch):
+    """Without max_tasks_at_once, by scikit-learn's working_memory."""
+    sizes = []
+
+    def spied(batches, size):
+        sizes.append(size)
+        return in_pieces(batches, size)
+
+    monkeypatch.setattr("skmetaad.detectors._torch.in_pieces", spied)
+
+    def trained(**config):
+        sizes.clear()
+        with config_context(**config):
+            det = cls(inner_steps=5, n_iter=3, meta_batch_size=8, random_state=0)
+            return det.fit(FLEET).history_["loss"], sizes[0]
+
+    whole, size = trained()
+    assert size > 8
+    cut, size = trained(working_memory=1e-6)
+    assert size == 1
+    np.testing.assert_allclose(cut, whole, rtol=1e-4)
+    with kept_bytes() as kept:
+        x = torch.ones(1000, requires_grad=True)
+        y = x * torch.ones(1000)
+        (y + y.exp()).sum()
+    # Of float32: the factor and the exponential; sums keep nothing.
+    assert kept.total == 2 * 4 * 1000
 
 
 @pytest.mark.parametrize("cls", BOTH)

@@ -124,7 +124,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         a meta-iteration takes up to a half longer. Gradients are the same.
     max_tasks_at_once : int or None, default=None
         Largest number of episodes in memory at once in `fit`; larger meta-batches are
-        taken in parts, whose gradients add up to that of the whole. None: all.
+        taken in parts, whose gradients add up to that of the whole. None: as many as
+        keep what gradients need, measured on one episode, within scikit-learn's
+        ``working_memory`` (1,024 MiB unless `sklearn.set_config` says otherwise).
     adversarial_epsilon : float, default=0.0
         Adversarial meta-training after [9]_: every episode's rows are moved by this
         many standard deviations inside tasks, each feature in the direction in which

@@ -4,11 +4,12 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from sklearn import get_config
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.augment import adversarial
 from skmetaad.core.maml import ALGORITHMS, step_weights
-from skmetaad.core.train import Batch
+from skmetaad.core.pieces import in_pieces, kept_bytes
 
 
 class InnerLoop:
@@ -55,18 +56,21 @@ class InnerLoop:
             batch = adversarial(loss_of, batch, step)
         return loss_of(batch)
 
-    def _pieces(self, batches):
-        n_tasks = len(batches[0].support)
-        size = self.max_tasks_at_once or n_tasks
-        # Episodes of a batch have as many inliers each, so that means of parts weighted
-        # by their episodes are those of the whole.
-        for start in range(0, n_tasks, size):
-            here = slice(start, start + size)
-            part = [
-                Batch(*[None if v is None else v[here] for v in batch])
-                for batch in batches
-            ]
-            yield len(part[0].support) / n_tasks, part
+    def _n_at_once(self, core, params, batches):
+        n_tasks = super()._n_at_once(core, params, batches)
+        if self._in_one_piece():
+            return n_tasks
+        if self.max_tasks_at_once:
+            return self.max_tasks_at_once
+        _, one = next(in_pieces(batches, 1))
+        with kept_bytes() as kept:
+            self._loss(core, params, one, 0.0)
+        limit = get_config()["working_memory"] * 2**20
+        return max(1, int(limit / max(kept.total, 1)))
+
+    def _in_one_piece(self):
+        """Return whether the tasks of a meta-iteration have to stay together."""
+        return False
 
     def _diverged(self, core, params, batches):
         found = []

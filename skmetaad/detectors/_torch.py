@@ -11,6 +11,7 @@ from skmetaad._compat import Interval, StrOptions
 from skmetaad._held_out import learned_offsets
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core.losses import with_departures
+from skmetaad.core.pieces import in_pieces
 from skmetaad.core.scaling import fleet_moments
 from skmetaad.core.state import generator, to_numpy, to_tensor, to_tensors
 from skmetaad.core.train import Batch, NotFinite, meta_train
@@ -96,9 +97,9 @@ class TorchMetaDetector(BaseMetaDetector):
         """
         return core.loss(params, batches[0])
 
-    def _pieces(self, batches):
-        """Yield batches that take their losses one after the other, with weights."""
-        yield 1.0, batches
+    def _n_at_once(self, core, params, batches):
+        """Return how many episodes of a meta-iteration to keep in memory."""
+        return len(batches[0].support)
 
     def _diverged(self, core, params, batches):
         """Return the codes of tasks at which adapting leaves the finite numbers."""
@@ -175,11 +176,14 @@ class TorchMetaDetector(BaseMetaDetector):
 
     def _train(self, core, fixed, draw, parts, held_out, rng, units):
         constants = to_tensors(fixed, torch.float32)
-        last = []
+        last, size = [], []
 
         def losses_of(params, batches, progress):
-            for weight, piece in self._pieces(batches):
-                last[:] = {**constants, **params}, piece
+            params = {**constants, **params}
+            if not size:
+                size.append(self._n_at_once(core, params, batches))
+            for weight, piece in in_pieces(batches, size[0]):
+                last[:] = params, piece
                 yield weight * self._loss(core, *last, progress)
 
         validate = None
