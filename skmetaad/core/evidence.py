@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+# Squares (T, R, k) of the distances to the nearest rows, their places, which exist.
+Neighbours = tuple[Tensor, Tensor, Tensor]
 
 NEAR = (1, 2, 5, 10, 20)
 N_BALLS, BALL_ROWS = 64, 16
@@ -89,9 +91,9 @@ def squared_distances(
     return d.scatter_(2, place, torch.where(own[..., None] >= 0, torch.inf, kept))
 
 
-def nearest(d: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the least k of squares (T, R, K), their places, and which exist."""
-    near, place = d.topk(min(k, d.shape[-1]), dim=-1, largest=False)
+def nearest(d: Tensor) -> Neighbours:
+    """Return the least of squares (T, R, K), their places, and which exist."""
+    near, place = d.topk(min(max(NEAR), d.shape[-1]), dim=-1, largest=False)
     exists = near.isfinite()
     return torch.where(exists, near, 0.0), place, exists
 
@@ -102,7 +104,7 @@ def mean_of(values: Tensor, exists: Tensor) -> Tensor:
 
 
 def neighbour_evidence(
-    d: Tensor, neighbours: tuple[Tensor, Tensor, Tensor], state: State, name: str
+    d: Tensor, neighbours: Neighbours, state: State, name: str
 ) -> Iterator[Tensor]:
     """Yield log distances, density and local ratio (T, R) of rows in one scale.
 
@@ -126,9 +128,9 @@ def neighbour_evidence(
     yield ball
 
 
-def neighbour_state(d: Tensor, absent: Tensor, name: str) -> State:
-    """Return what `neighbour_evidence` needs of the support's own distances."""
-    near, _, exists = nearest(d, max(NEAR))
+def neighbour_state(neighbours: Neighbours, absent: Tensor, name: str) -> State:
+    """Return what `neighbour_evidence` needs of the support's own neighbours."""
+    near, _, exists = neighbours
     present = ~absent
     level = mean_of(mean_of(near, exists), present)[:, None]
     five = mean_of(near[..., :5], exists[..., :5]) * present
@@ -148,11 +150,8 @@ def ball_state(d: Tensor, state: State, name: str) -> State:
     """Give each row of a set the ball up to the set's next row."""
     members, slots = state["members"], state["slots"][:, None]
     T, n, k = members.shape
-    flat = members.reshape(T, n * k)
-    between = d.gather(1, flat[..., None].expand(-1, -1, d.shape[-1]))
-    between = between.view(T, n, k, -1).gather(
-        3, members[:, :, None].expand(-1, -1, k, -1)
-    )
+    pair = members[..., None] * d.shape[-1] + members[:, :, None]
+    between = d.flatten(1).gather(1, pair.flatten(1)).view(T, n, k, k)
     between = between.masked_fill(~slots[:, :, None], torch.inf)
     radius, next_one = between.min(-1)
     radius = torch.where(radius.isfinite(), radius, 0.0)

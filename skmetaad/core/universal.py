@@ -12,6 +12,8 @@ from skmetaad.core.scorer import LABELS, Inputs
 SCALES = ("standard", "rank")
 N_AROUND = 10
 LAST_KEY = 2**63 - 1
+# Neighbours by the name of the scale.
+Around = dict[str, ev.Neighbours]
 # Arrays whose last axis is that of the support's rows.
 BY_ROW = ("sorted", "own")
 # Values looked at together.
@@ -86,7 +88,8 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     rows = in_scales(support, own, state)
     for name in SCALES:
         state["support." + name] = getattr(rows, name) * present[..., None]
-    state |= neighbour_states(state, own)
+    levels, around = neighbour_states(state, own)
+    state |= levels
     state |= forest.forest_state(scaled, n, alive)
     state["edges"] = bin_edges(state)
     state |= pairs.pair_state(bins(support, state), present, alive)
@@ -94,7 +97,12 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
 
     step = max(1, CELLS // (len(X) * X.shape[-1]))
     parts = [
-        raw_evidence(support[:, at : at + step], rows.part(at, at + step), state)
+        raw_evidence(
+            support[:, at : at + step],
+            rows.part(at, at + step),
+            state,
+            {k: [v[:, at : at + step] for v in found] for k, found in around.items()},
+        )
         for at in range(0, K, step)
     ]
     values, counts, found = (torch.cat(part, 1) for part in zip(*parts, strict=True))
@@ -151,16 +159,17 @@ def moments(X: Tensor, present: Tensor) -> State:
     return {"center": center, "scale": torch.where(spread > 0, spread, guess)}
 
 
-def neighbour_states(state: State, own: Tensor) -> State:
-    """Return distances' levels and the balls, in every scale."""
-    absent = ~state["present"]
+def neighbour_states(state: State, own: Tensor) -> tuple[State, Around]:
+    """Return distances' levels and the balls, and neighbours, in every scale."""
+    absent, around = ~state["present"], {}
     made = ev.ball_members(state["count"], own.shape[1])
     for name in SCALES:
         rows = state["support." + name]
         d = ev.squared_distances(rows, rows, absent, own)
-        made |= ev.neighbour_state(d, absent, name)
+        around[name] = ev.nearest(d)
+        made |= ev.neighbour_state(around[name], absent, name)
         made |= ev.ball_state(d, made, name)
-    return made
+    return made, around
 
 
 def bin_edges(state: State) -> Tensor:
@@ -191,14 +200,19 @@ def outlier_state(X: Tensor, order: Tensor, outlier: Tensor, state: State) -> St
     return made
 
 
-def raw_evidence(X: Tensor, rows: Rows, state: State) -> tuple[Tensor, Tensor, Tensor]:
-    """Return value evidence (T, R, d, v), which values count, and row evidence."""
+def raw_evidence(
+    X: Tensor, rows: Rows, state: State, around: Around | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return value evidence (T, R, d, v), which values count, and row evidence.
+
+    `around` has the rows' neighbours in every scale, where they are known.
+    """
     absent, found, against = ~state["present"], [], []
     for name in SCALES:
         mine = getattr(rows, name)
         d = ev.squared_distances(mine, state["support." + name], absent, rows.own)
         against.append(outlier_contrast(d, mine, rows.own, state, name))
-        neighbours = ev.nearest(d, max(ev.NEAR))
+        neighbours = around[name] if around else ev.nearest(d)
         if name == "standard":
             _, place, near = (part[..., :N_AROUND] for part in neighbours)
         found.extend(ev.neighbour_evidence(d, neighbours, state, name))
@@ -306,7 +320,7 @@ def usual_values(X: Tensor, state: State, j: int) -> Tensor:
     column = support[..., j].clone()
     rows[..., j] = support[..., j] = 0.0
     d = ev.squared_distances(rows, support, ~state["present"], own)
-    _, place, near = ev.nearest(d, N_AROUND)
+    _, place, near = (part[..., :N_AROUND] for part in ev.nearest(d))
     around = column.gather(1, place.flatten(1)).view_as(place)
     middle = around.masked_fill(~near, torch.nan).nanmedian(2).values.nan_to_num()
     wanted = middle * state["scale"][:, None, j] + state["center"][:, None, j]

@@ -265,8 +265,12 @@ class UniversalDetector(BaseMetaDetector):
     def _score(self, state, X):
         def scored(part, state):
             own = universal.find_own(part, state)
-            known = state["own_scores"].gather(1, own.clamp_min(0))
-            return torch.where(own < 0, -self._judged(part, state), known)
+            scores = state["own_scores"].gather(1, own.clamp_min(0))
+            fresh = (own < 0).any(0)
+            if fresh.any():
+                judged = -self._judged(part[:, fresh], state)
+                scores[:, fresh] = judged.where(own[:, fresh] < 0, scores[:, fresh])
+            return scores
 
         return self._over_rows(state, X, scored)
 
