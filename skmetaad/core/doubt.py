@@ -1,10 +1,49 @@
 """A second look at a support that may be contaminated: its oddest rows set aside."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from skmetaad.core import universal
+from skmetaad.core.evidence import State
+from skmetaad.core.scorer import Inputs
+
 # Fewer rows are too few to set any aside.
 ENOUGH_ROWS = 20
+
+
+def look_again(
+    support: tuple[Tensor, Tensor, Tensor],
+    own: Tensor,
+    share: float,
+    judge: Callable[[Inputs], Tensor],
+    score: Callable[[State, Tensor], Tensor],
+) -> Tensor:
+    """Return how abnormal a support's inliers are, judged beside the less odd ones.
+
+    `support` has rows X (T, K, d), labels and mask (T, K); `own` (T, n) is how abnormal
+    its inliers are beside all: only their order is changed. `judge` turns inputs, and
+    `score` rows (T, R, d) beside a state, into how abnormal they are.
+    """
+    X, y, mask = support
+    inlier = mask & (y != -1)
+    order = universal.first_ones(inlier)[:, : own.shape[1]]
+    present = inlier.gather(1, order)
+    # Without a labelled outlier, +1 says no more than that nothing is known.
+    sure = (y == 1) & (y == -1).any(1, keepdim=True)
+    odd = oddest(own, present & ~sure.gather(1, order), share)
+    if not odd.any():
+        return own
+    aside = torch.zeros_like(mask).scatter(1, order, odd)
+    state, seen = universal.adapt(X, mask & ~aside, y == -1)
+    again = torch.zeros(mask.shape, dtype=own.dtype)
+    left = universal.first_ones(inlier & ~aside)[:, : seen.rows.shape[1]]
+    again.scatter_(1, left, judge(seen))
+    place = universal.first_ones(aside)[:, : int(odd.sum(1).max())]
+    rows = X.gather(1, place[..., None].expand(-1, -1, X.shape[2]))
+    again.scatter_(1, place, score(state, rows))
+    return reordered(own, again.gather(1, order), present)
 
 
 def oddest(anomaly: Tensor, open_to_doubt: Tensor, share: float) -> Tensor:

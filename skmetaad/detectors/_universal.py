@@ -234,33 +234,19 @@ class UniversalDetector(BaseMetaDetector):
     def _adapt(self, X, y, mask):
         X, y, mask = to_tensor(X), torch.from_numpy(y), torch.from_numpy(mask)
         state, seen = universal.adapt(X, mask, y == -1)
-        own = self._second_look(X, y, mask, self._anomaly(seen), state["present"])
+        own = doubt.look_again(
+            (X, y, mask),
+            self._anomaly(seen),
+            2 * self.contamination,
+            judge=self._anomaly,
+            score=self._scored_rows,
+        )
         state["own_scores"] = torch.where(state["present"], -own, 0.0)
         return {name: value.numpy() for name, value in state.items()}
 
-    def _second_look(self, X, y, mask, own, present):
-        """Return how abnormal the support's rows are beside its less odd rows.
-
-        `own` (T, K) is how abnormal they are beside all: only its order is changed.
-        """
-        order = universal.first_ones(mask & (y != -1))[:, : own.shape[1]]
-        # Without a labelled outlier, +1 says no more than that nothing is known.
-        sure = (y == 1) & (y == -1).any(1, keepdim=True)
-        unsure = present & ~sure.gather(1, order)
-        odd = doubt.oddest(own, unsure, 2 * self.contamination)
-        if not odd.any():
-            return own
-        aside = torch.zeros_like(mask).scatter(1, order, odd)
-        state, seen = universal.adapt(X, mask & ~aside, y == -1)
-        again = torch.zeros(mask.shape, dtype=own.dtype)
-        left = universal.first_ones(mask & ~aside & (y != -1))
-        again.scatter_(1, left[:, : len(seen.rows[0])], self._anomaly(seen))
-        place = universal.first_ones(aside)[:, : int(odd.sum(1).max())]
-        rows = X.gather(1, place[..., None].expand(-1, -1, X.shape[2])).numpy()
+    def _scored_rows(self, state, X):
         state = {name: value.numpy() for name, value in state.items()}
-        found = torch.from_numpy(self._over_rows(state, rows, self._judged))
-        again.scatter_(1, place, found)
-        return doubt.reordered(own, again.gather(1, order), present)
+        return torch.from_numpy(self._over_rows(state, X.numpy(), self._judged))
 
     def _score(self, state, X):
         def scored(part, state):
