@@ -1,8 +1,8 @@
 """Supports with outliers that nobody has labelled: AUROC at 0, 10 and 20 %.
 
-Every detector is trained on clean supports, and on supports of which 10 % are outliers
-(`contamination_in_support=0.1`), and adapted to held-out tasks from 20 rows. The first
-half of the tasks trains, the other half tests; k-NN (1 neighbour) sees the same rows.
+Every detector that has `contamination_in_support` is trained on clean supports, and on
+supports of which 10 % are outliers. All are adapted to held-out tasks from 20 rows: the
+first half of the tasks trains, the other half tests. k-NN has one neighbour.
 
     python benchmarks/contaminated.py --data DIRECTORY
 """
@@ -18,7 +18,9 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skmetaad import (
+    GraphNetworkDetector,
     MAMLAutoencoderDetector,
+    MAMLClassifierDetector,
     MatchingNetworkDetector,
     MetaPrototypeDetector,
     MetaSVDDDetector,
@@ -26,6 +28,7 @@ from skmetaad import (
     RelationNetworkDetector,
     SiameseDetector,
     TaskCollection,
+    UniversalDetector,
     few_shot_scores,
 )
 from skmetaad.datasets import load_directory
@@ -38,9 +41,11 @@ METHODS = (
     SiameseDetector(random_state=0),
     SiameseDetector(aggregation="mean", random_state=0),
     RelationNetworkDetector(random_state=0),
+    GraphNetworkDetector(random_state=0),
     MetaSVDDDetector(random_state=0),
     MAMLAutoencoderDetector(random_state=0),
     MAMLAutoencoderDetector(adversarial_epsilon=0.3, random_state=0),
+    MAMLClassifierDetector(random_state=0),
 )
 
 
@@ -63,7 +68,7 @@ def mean_auroc(detector, tasks, share):
 
 def show(collection, name, trained, detector, tasks):
     cells = [f"{mean_auroc(detector, tasks, share):.3f}" for share in SHARES]
-    print(f"{collection:<8}{name:<44}{trained:>10}  {'  '.join(cells)}", flush=True)
+    print(f"{collection:<8}{name:<50}{trained:>10}  {'  '.join(cells)}", flush=True)
 
 
 def main():
@@ -74,15 +79,19 @@ def main():
     X, classes = load_digits(return_X_y=True)
     collections = {"digits": TaskCollection.from_classes(X, classes)}
     collections |= {name: load_directory(folder / name) for name in ("asd", "smd")}
-    print(f"{'':<52}{'trained at':>10}  0 %    10 %   20 %")
+    print(f"{'':<58}{'trained at':>10}  0 %    10 %   20 %")
     for name, tasks in collections.items():
         train, test = tasks[: len(tasks) // 2], tasks[len(tasks) // 2 :]
         for method in METHODS:
             for share in (0.0, 0.1):
                 detector = clone(method).set_params(contamination_in_support=share)
                 show(name, name_of(method), share, detector.fit(train), test)
-        nearest = PyODDetector(KNN(n_neighbors=1)).fit(train)
-        show(name, "KNN (nearest)", "-", nearest, test)
+        untrained = {
+            "UniversalDetector": UniversalDetector(),
+            "KNN (nearest)": PyODDetector(KNN(n_neighbors=1)),
+        }
+        for other, detector in untrained.items():
+            show(name, other, "-", detector.fit(train), test)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ class Hooks(metaclass=ABCMeta):
     _n_offset_rows = 20_000
     # Whether tasks may differ in their number of columns.
     _any_width = False
+    # Whether a row of the support is judged as if it were not in it.
+    _leaves_out_own = False
 
     @abstractmethod
     def _meta_fit(self, X, y, code, rng):

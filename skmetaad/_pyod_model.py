@@ -38,7 +38,7 @@ class AdaptedDetector(BaseDetector):
 
     def _held_out(self, X, adapt):
         n_folds = min(5, len(X))
-        if n_folds == 1:
+        if n_folds == 1 or getattr(self.detector_, "_leaves_out_own", False):
             return self.decision_function_of(self.detector_, X)
         # Dealt out at random, since tables are often sorted.
         fold = np.random.default_rng(0).permutation(len(X)) % n_folds

@@ -108,6 +108,7 @@ class UniversalDetector(BaseMetaDetector):
     """
 
     _any_width = True
+    _leaves_out_own = True
 
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
