@@ -274,8 +274,10 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
                     )
         return super()._meta_fit(X, y, code, rng)
 
-    def _in_one_piece(self):
-        return self.negatives == "batch"
+    def _n_at_once(self, core, params, batches):
+        if self.negatives == "batch":
+            return len(batches[0].support)
+        return super()._n_at_once(core, params, batches)
 
     def _core(self, n_features, n_parts=1):
         return MAMLClassifier(

@@ -57,9 +57,6 @@ class InnerLoop:
         return loss_of(batch)
 
     def _n_at_once(self, core, params, batches):
-        n_tasks = super()._n_at_once(core, params, batches)
-        if self._in_one_piece():
-            return n_tasks
         if self.max_tasks_at_once:
             return self.max_tasks_at_once
         _, one = next(in_pieces(batches, 1))
@@ -67,10 +64,6 @@ class InnerLoop:
             self._loss(core, params, one, 0.0)
         limit = get_config()["working_memory"] * 2**20
         return max(1, int(limit / max(kept.total, 1)))
-
-    def _in_one_piece(self):
-        """Return whether the tasks of a meta-iteration have to stay together."""
-        return False
 
     def _diverged(self, core, params, batches):
         found = []

@@ -240,14 +240,10 @@ class UniversalDetector(BaseMetaDetector):
             self._anomaly(seen),
             2 * self.contamination,
             judge=self._anomaly,
-            score=self._scored_rows,
+            score=partial(self._over_rows, function=self._judged),
         )
         state["own_scores"] = torch.where(state["present"], -own, 0.0)
         return {name: value.numpy() for name, value in state.items()}
-
-    def _scored_rows(self, state, X):
-        state = {name: value.numpy() for name, value in state.items()}
-        return torch.from_numpy(self._over_rows(state, X.numpy(), self._judged))
 
     def _score(self, state, X):
         def scored(part, state):
@@ -259,30 +255,32 @@ class UniversalDetector(BaseMetaDetector):
                 scores[:, fresh] = judged.where(own[:, fresh] < 0, scores[:, fresh])
             return scores
 
-        return self._over_rows(state, X, scored)
+        return self._over_rows(to_tensors(state), to_tensor(X), scored).numpy()
 
     def _judged(self, X, state):
         return self._anomaly(universal.inputs(X, state))
 
     @torch.no_grad()
     def _explained(self, state, X):
-        return self._over_rows(state, X, partial(explain.contributions, self._anomaly))
+        explained = partial(explain.contributions, self._anomaly)
+        return self._over_rows(to_tensors(state), to_tensor(X), explained).numpy()
 
     def _over_rows(self, state, X, function):
-        state = universal.awake(to_tensors(state))
+        """Return function(rows, state) of rows X (T, R, d), a part at a time."""
+        state = universal.awake(state)
         n_jobs = self.n_jobs or 1
         n_cells = X.shape[0] * X.shape[1] * state["present"].shape[1]
         n_parts = max(ceil(n_cells / CELLS), n_jobs)
-        parts = np.array_split(X, min(n_parts, X.shape[1]), axis=1)
+        parts = X.tensor_split(min(n_parts, X.shape[1]), dim=1)
 
         @torch.no_grad()
         def one(part):
-            return function(to_tensor(part), state).numpy()
+            return function(part.contiguous(), state)
 
         found = Parallel(n_jobs=n_jobs, prefer="threads")(
             delayed(one)(part) for part in parts
         )
-        return np.concatenate(found, axis=1)
+        return torch.cat(found, dim=1)
 
     def _anomaly(self, seen):
         weights = self._members()
