@@ -171,9 +171,6 @@ def check_many_tasks_at_once(estimator):
 
 def check_global_state_untouched(estimator):
     """No global generator, default dtype or thread count moves."""
-    np.random.seed(0)
-    random.seed(0)
-    torch.manual_seed(0)
 
     def state():
         _, keys, position, *_ = np.random.get_state()
