@@ -4,9 +4,10 @@ Meta-trains on 26 alphabets of Omniglot's background part, sets thresholds on th
 four, and tests on characters of its evaluation part: K drawings of a character are the
 support, ten others of it and ten of other characters the query. Outliers come from all
 other characters of the part, or only from the same alphabet ("hard"). Prints AUROC and
-class-balanced accuracy at the detector's own threshold.
+class-balanced accuracy at the detector's own threshold, beside those of the nearest
+neighbour on the pixels. With --center all drawings are shifted to their middle first.
 
-    python benchmarks/omniglot.py --data DIRECTORY
+    python benchmarks/omniglot.py --center --data DIRECTORY
 
 PyOD's detectors, fitted on the pixels of the same supports:
 
@@ -29,13 +30,14 @@ import joblib
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from skmetaad import TaskCollection
+from skmetaad import CenterPictures, TaskCollection
 from skmetaad.utils import all_detectors
 
 SHOTS = (1, 2, 5, 10)
 N_QUERY = 10
+KNN = "KNN (nearest)"
 PYOD = {
-    "KNN (nearest)": ("knn", "KNN", {"n_neighbors": 1}),
+    KNN: ("knn", "KNN", {"n_neighbors": 1}),
     "LOF": ("lof", "LOF", {}),
     "IForest": ("iforest", "IForest", {"random_state": 0}),
     "ECOD": ("ecod", "ECOD", {}),
@@ -54,10 +56,12 @@ NOT_OF_ONE = ("PCA", "INNE", "GMM")
 class Part:
     """Characters: pictures (n_characters, 20, 784) in [0, 1], and their alphabets."""
 
-    def __init__(self, X, character, alphabet):
+    def __init__(self, X, character, alphabet, center=False):
         self.ids, first = np.unique(character, return_index=True)
+        X = X.reshape(len(X), -1).astype(np.float32) / 255
+        if center:
+            X = CenterPictures().fit_transform(X)
         self.X = np.stack([X[character == i] for i in self.ids])
-        self.X = self.X.reshape(*self.X.shape[:2], -1).astype(np.float32) / 255
         self.alphabet = alphabet[first]
 
     def tasks(self):
@@ -83,17 +87,17 @@ class Part:
         return self.X[own[:, None], order[:, :n_support]], query
 
 
-def load(folder, seed=0, n_held_out=4):
+def load(folder, seed=0, n_held_out=4, *, center=False):
     """Return the parts to train on, to set thresholds on, and to test on."""
     names = ("X", "class_id", "alphabet")
     with np.load(Path(folder) / "background.npz", allow_pickle=False) as file:
         background = [file[name] for name in names]
     with np.load(Path(folder) / "test.npz", allow_pickle=False) as file:
-        test = Part(*[file[name] for name in names])
+        test = Part(*[file[name] for name in names], center)
     alphabets = np.random.default_rng(seed).permutation(np.unique(background[2]))
     held_out = np.isin(background[2], alphabets[:n_held_out])
-    train = Part(*[value[~held_out] for value in background])
-    return train, Part(*[value[held_out] for value in background]), test
+    train = Part(*[value[~held_out] for value in background], center)
+    return train, Part(*[value[held_out] for value in background], center), test
 
 
 def decisions(detector, support, query):
@@ -163,6 +167,7 @@ def options():
     parser.add_argument("--n-iter", type=int, default=10_000)
     parser.add_argument("--n-tasks", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--center", action="store_true", help="shift all drawings")
     parser.add_argument("--pyod", action="store_true", help="PyOD's detectors instead")
     return parser.parse_args()
 
@@ -213,7 +218,7 @@ def fitted(option, tasks):
 
 def main():
     option = options()
-    train, held_out, test = load(option.data)
+    train, held_out, test = load(option.data, center=option.center)
     if not option.pyod:
         detector = fitted(option, train.tasks())
         detector = detector.calibrate(held_out.tasks(), balanced=True)
@@ -223,20 +228,19 @@ def main():
     for k in SHOTS:
         support, easy = test.episodes(k, option.n_tasks, hard=False)
         hard_support, hard = test.episodes(k, option.n_tasks, hard=True)
-        if option.pyod:
-            for name in PYOD:
-                if k == 1 and name in NOT_OF_ONE:
-                    continue
-                (first,) = pyod_decisions(name, support, [easy])
-                (second,) = pyod_decisions(name, hard_support, [hard])
-                show(k, name, first, second)
-            continue
-        show(
-            k,
-            option.detector,
-            decisions(detector, support, easy),
-            decisions(detector, hard_support, hard),
-        )
+        if not option.pyod:
+            show(
+                k,
+                option.detector,
+                decisions(detector, support, easy),
+                decisions(detector, hard_support, hard),
+            )
+        for name in PYOD if option.pyod else [KNN]:
+            if k == 1 and name in NOT_OF_ONE:
+                continue
+            (first,) = pyod_decisions(name, support, [easy])
+            (second,) = pyod_decisions(name, hard_support, [hard])
+            show(k, name, first, second)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,14 @@ from skmetaad.model_selection import (
     TaskShuffleSplit,
     support_query_split,
 )
-from skmetaad.preprocessing import PerTaskTransformer
+from skmetaad.preprocessing import CenterPictures, PerTaskTransformer
 from skmetaad.tasks import Task, TaskCollection
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BaseMetaDetector",
+    "CenterPictures",
     "FewShotDetector",
     "FewShotScorer",
     "GraphNetworkDetector",

@@ -83,7 +83,7 @@ def check_features(estimator, X, *, reset):
     """Validate X as scikit-learn does, and name the column that holds text."""
     if not reset and _is_plain(estimator, X):
         return X
-    X = _as_rows(estimator, X)
+    X = as_rows(estimator, X)
     try:
         return validate_data(
             estimator,
@@ -106,7 +106,7 @@ def check_features(estimator, X, *, reset):
         ) from error
 
 
-def _as_rows(estimator, X):
+def as_rows(estimator, X):
     """Flatten pictures (n, h, w) or (n, c, h, w) for a detector that has a shape."""
     if getattr(X, "ndim", 2) not in (3, 4) or not hasattr(estimator, "image_shape"):
         return X

@@ -2,13 +2,12 @@
 
 import numpy as np
 from scipy.special import ndtr
+from sklearn.linear_model import LogisticRegression
 
 __all__ = ["balanced_offsets", "fleet_offsets", "own_quantile", "task_offsets"]
 
 # Shots at which a fleet's offsets are learned.
 SHOTS = (1, 2, 5, 10, 20, 50)
-# Slopes tried beside none, for the best balanced accuracy.
-SLOPES = (0.25, 0.5, 0.75, 1.0)
 
 
 def own_quantile(scores, contamination):
@@ -86,11 +85,11 @@ def fleet_offsets(own, scores, contamination):
 def balanced_offsets(own, inlier_scores, outlier_scores):
     r"""Learn from a fleet with outliers the offsets of best balanced accuracy.
 
-    As in `fleet_offsets`, an offset is :math:`level + \beta (q_t - \bar q)`. Level and
-    slope, one of 0, 0.25, ..., 1, are those for which the mean of the share of inliers
-    above it and of the share of outliers below it is largest; the slope is 0 if others
-    gain less than their standard error over tasks. Both shares are smoothed by a
-    Gaussian kernel of Silverman's bandwidth [1]_.
+    As in `fleet_offsets`, an offset is :math:`level + \beta (q_t - \bar q)`. The slope
+    is that of the line between inliers and outliers that a logistic regression on score
+    and own quantile draws, clipped to [0, 1]. At the level, the mean of the share of
+    inliers above it and of the share of outliers below it is largest, both smoothed by
+    a Gaussian kernel of Silverman's bandwidth [1]_.
 
     Parameters
     ----------
@@ -116,21 +115,29 @@ def balanced_offsets(own, inlier_scores, outlier_scores):
     >>> from skmetaad.thresholds import balanced_offsets
     >>> found = balanced_offsets([0.0, 2.0], [[4, 5], [6, 7]], [[0, 1], [2, 3]])
     >>> [round(float(value), 1) for value in found]
-    [3.5, 1.0, 1.0, 1.0]
+    [3.5, 1.0, 0.6, 1.0]
     """
     scores = [
         np.asarray(part, dtype=np.float64) for part in (inlier_scores, outlier_scores)
     ]
     away, center, spread = _about_mean(np.asarray(own, dtype=np.float64))
-    level, each = _best_cut(*scores)
-    slope, straight = 0.0, each
-    for one in SLOPES:
-        moved, now = _best_cut(*[part - one * away[:, None] for part in scores])
-        gain = now - straight
-        # A gain within its standard error is taken for none.
-        if now.mean() > each.mean() and gain.mean() > gain.std() / len(gain) ** 0.5:
-            level, each, slope = moved, now, one
+    slope = _slope_between(away, *scores) if spread > 0 else 0.0
+    level = _best_cut(*[part - slope * away[:, None] for part in scores])
     return level, center, slope, spread
+
+
+def _slope_between(away, inliers, outliers):
+    """Return by how much the line between inliers and outliers follows `away`."""
+    scores = np.concatenate([inliers.ravel(), outliers.ravel()])
+    own = [np.repeat(away, part.shape[1]) for part in (inliers, outliers)]
+    X = np.column_stack([scores, np.concatenate(own)])
+    unit = X.std(axis=0)
+    if not unit.all():
+        return 0.0
+    y = np.arange(len(X)) < inliers.size
+    model = LogisticRegression(class_weight="balanced").fit((X - X.mean(0)) / unit, y)
+    of_score, of_own = model.coef_[0] / unit
+    return float(np.clip(-of_own / of_score, 0.0, 1.0)) if of_score > 0 else 0.0
 
 
 def _about_mean(own):
@@ -142,18 +149,16 @@ def _about_mean(own):
 
 
 def _best_cut(inliers, outliers):
-    """Return the threshold of best balanced accuracy, and each task's accuracy there.
+    """Return the threshold of best balanced accuracy.
 
     Shares are smoothed, so that a few rows near the border do not decide.
     """
     pooled = np.concatenate([inliers.ravel(), outliers.ravel()])
     pooled = np.quantile(pooled, np.linspace(0, 1, 202))
     cuts = 0.5 * (pooled[1:] + pooled[:-1])
-    kept = ndtr((inliers[..., None] - cuts) / _bandwidth(inliers)).mean(axis=1)
-    caught = ndtr((cuts - outliers[..., None]) / _bandwidth(outliers)).mean(axis=1)
-    accuracy = 0.5 * (kept + caught)
-    best = np.argmax(accuracy.mean(axis=0))
-    return cuts[best], accuracy[:, best]
+    kept = ndtr((inliers[..., None] - cuts) / _bandwidth(inliers)).mean(axis=(0, 1))
+    caught = ndtr((cuts - outliers[..., None]) / _bandwidth(outliers))
+    return cuts[np.argmax(kept + caught.mean(axis=(0, 1)))]
 
 
 def _bandwidth(scores):

@@ -1,15 +1,25 @@
-"""Transformers fitted task by task."""
+"""Transformers before a detector: fitted task by task, or of pictures."""
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import center_of_mass
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmetaad import PerTaskTransformer
+from skmetaad import (
+    CenterPictures,
+    MetaPrototypeDetector,
+    PerTaskTransformer,
+    TaskCollection,
+    adapt,
+)
 from skmetaad.datasets import make_fleet
 
 
-@parametrize_with_checks([PerTaskTransformer()])
+@parametrize_with_checks([PerTaskTransformer(), CenterPictures()])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -59,3 +69,66 @@ def test_an_unknown_task_is_named(fleet):
     scaler = PerTaskTransformer().fit(X, task=task)
     with pytest.raises(ValueError, match="nobody"):
         scaler.transform(X[:2], task=["nobody", "nobody"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    shape=st.tuples(st.integers(1, 3), st.integers(7, 10), st.integers(7, 10)),
+    background=st.sampled_from([0.0, 1.0, -2.5]),
+)
+def test_a_drawing_goes_to_the_middle_wherever_it_was(seed, shape, background):
+    rng = np.random.default_rng(seed)
+    ink = rng.random((shape[0], 3, 3)) + 0.1
+    pictures = np.full((4, *shape), background)
+    for picture in pictures:
+        i, j = (rng.integers(side - 2) for side in shape[1:])
+        picture[:, i : i + 3, j : j + 3] += ink
+    found = CenterPictures(background=background).fit_transform(pictures)
+    np.testing.assert_array_equal(found, found[:1].repeat(4, axis=0))
+    found = found.reshape(pictures.shape) - background
+    np.testing.assert_allclose(found.sum(axis=(2, 3)), [ink.sum(axis=(1, 2))] * 4)
+    middle = (np.array(shape[1:]) - 1) / 2
+    assert np.abs(center_of_mass(found[0].sum(axis=0)) - middle).max() <= 0.5 + 1e-9
+
+
+def test_what_leaves_the_picture_is_lost_and_what_comes_in_is_background():
+    row = np.zeros((1, 7))
+    row[0, [0, 5, 6]] = 1.0, 10.0, 10.0
+    found = CenterPictures(image_shape=(1, 7)).fit_transform(row)
+    np.testing.assert_array_equal(found, [[0, 0, 0, 10, 10, 0, 0]])
+
+
+def test_a_blank_picture_and_the_given_array_stay():
+    X = np.vstack([np.full(9, 3.0), np.eye(9)[0]])
+    before = X.copy()
+    found = CenterPictures(background=3.0).fit_transform(X)
+    np.testing.assert_array_equal(found[0], X[0])
+    np.testing.assert_array_equal(X, before)
+    assert CenterPictures().fit_transform(X.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (3, 3, 2), (9,), (-3, -3)])
+def test_another_shape_than_the_rows_is_named(shape):
+    with pytest.raises(ValueError, match=r"image_shape=.*pictures with 9 values"):
+        CenterPictures(image_shape=shape).fit(np.eye(9))
+
+
+def test_a_pipeline_that_centers_scores_a_drawing_the_same_anywhere():
+    rng = np.random.default_rng(0)
+    tasks = []
+    for _ in range(6):
+        pictures = np.zeros((12, 8, 8))
+        pictures[:, 2:5, 3:6] = rng.random((3, 3)) + 0.2 * rng.random((12, 3, 3))
+        tasks.append(pictures.reshape(12, 64))
+    fleet = TaskCollection.from_arrays(np.concatenate(tasks), task=np.arange(72) // 12)
+    X, _, task = fleet.arrays()
+    pipe = make_pipeline(
+        CenterPictures(), MetaPrototypeDetector(n_iter=5, random_state=0)
+    )
+    pipe.fit(X, metaprototypedetector__task=task)
+    adapted = adapt(pipe, X[:5])
+    moved = np.roll(X[5:12].reshape(7, 8, 8), (2, -2), axis=(1, 2)).reshape(7, 64)
+    np.testing.assert_allclose(
+        adapted.decision_function(moved), adapted.decision_function(X[5:12]), rtol=1e-9
+    )

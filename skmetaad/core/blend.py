@@ -7,6 +7,8 @@ from torch.nn.functional import softplus
 from skmetaad.core.nets import Params
 
 START = -1.5
+# Gain in AUROC from which one part alone is taken.
+CLEARLY = 0.002
 # Smallest distance told apart from zero, in units of a typical one.
 FLOOR = 0.05
 
@@ -40,9 +42,8 @@ def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Pa
 
     evidence (B, Q, C), y (B, Q) in {-1, +1}, n_support (B,). The last of C parts,
     where a support has labelled outliers, is never used alone. The weights minimise the
-    logistic ranking loss of outliers against inliers of their episode, with a pull
-    towards equal weights. The blend is kept only where it ranks these episodes at least
-    as well as each part by itself; else the best part is used alone. Without `learn`
+    separation of outliers from inliers, with a pull towards equal weights. The blend is
+    kept unless some part by itself ranks these episodes clearly better. Without `learn`
     the weights stay equal. At last slope and bias are set so that scores are log-odds.
     """
     inlier = y == 1
@@ -52,27 +53,29 @@ def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Pa
     center[-1], scale[-1] = 0.0, 1.0
     z = (evidence - center) / scale
     n_parts = evidence.shape[-1]
-    params = {
+    start = {
         "blend.weight": torch.full((n_parts,), START, dtype=z.dtype),
         "blend.shots": torch.zeros(n_parts, dtype=z.dtype),
         "blend.bias": torch.zeros(2, dtype=z.dtype),
     }
-    if learn:
-        params |= _learned_weights(params, z, y, n_support)
-    best = _rank(_total(params, z, n_support), y)
+    params = _learned_weights(start, z, y, n_support) if learn else start
+    best = _rank(params, z, y, n_support)
     for part in range(n_parts - 1 if learn else 0):
-        alone = dict(params)
-        alone["blend.weight"] = torch.full((n_parts,), -30.0, dtype=z.dtype)
-        alone["blend.weight"][part] = 0.5413  # softplus(0.5413) = 1
-        alone["blend.weight"][-1] = params["blend.weight"][-1]
-        alone["blend.shots"] = torch.zeros(n_parts, dtype=z.dtype)
-        now = _rank(_total(alone, z, n_support), y)
-        if now > best:
+        alone = _alone(params, part)
+        now = _rank(alone, z, y, n_support)
+        if now > best + CLEARLY:
             best, params = now, alone
-    slope, params["blend.bias"] = _calibrated(
-        _total(params, z, n_support), y, n_support
-    )
+    slope, params["blend.bias"] = _calibrated(params, z, y, n_support)
     return params | {"blend.center": center, "blend.scale": scale / slope}
+
+
+def _alone(params: Params, part: int) -> Params:
+    """Return parameters with one part, and the last, alone."""
+    weight = torch.full_like(params["blend.weight"], -30.0)
+    weight[part] = 0.5413  # softplus(0.5413) = 1
+    weight[-1] = params["blend.weight"][-1]
+    shots = torch.zeros_like(params["blend.shots"])
+    return {**params, "blend.weight": weight, "blend.shots": shots}
 
 
 def _total(params: Params, z: Tensor, n_support: Tensor) -> Tensor:
@@ -83,18 +86,16 @@ def _total(params: Params, z: Tensor, n_support: Tensor) -> Tensor:
 def _learned_weights(
     params: Params, z: Tensor, y: Tensor, n_support: Tensor, n_steps: int = 150
 ) -> Params:
-    learned = {k: params[k].clone() for k in ("blend.weight", "blend.shots")}
-    outlier, inlier = _paired(z, y)
+    learned = {name: value.clone() for name, value in params.items()}
+    pairs = _paired(z, y)
     with torch.enable_grad():
         for value in learned.values():
             value.requires_grad_()
         optimizer = torch.optim.Adam(learned.values(), lr=0.1)
         for _ in range(n_steps):
-            now = {**params, **learned}
-            gap = _total(now, outlier, n_support) - _total(now, inlier, n_support)
             away = learned["blend.weight"] - START
             pull = away.square().sum() + learned["blend.shots"].square().sum()
-            loss = softplus(-gap).mean() + 0.003 * pull
+            loss = _separation(learned, pairs, n_support) + 0.003 * pull
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -112,16 +113,30 @@ def _paired(z: Tensor, y: Tensor, n_pairs: int = 24) -> tuple[Tensor, Tensor]:
     return picks[0], picks[1]
 
 
-def _rank(total: Tensor, y: Tensor) -> float:
+def _separation(
+    params: Params, pairs: tuple[Tensor, Tensor], n_support: Tensor
+) -> Tensor:
+    """Return the mean logistic loss of ranking pairs, and of their log-odds."""
+    outlier, inlier = (_total(params, z, n_support) for z in pairs)
+    level = weights(params, n_support)[1].unsqueeze(1)
+    odds = softplus(inlier - level) + softplus(level - outlier)
+    return (0.5 * softplus(inlier - outlier) + 0.25 * odds).mean()
+
+
+def _rank(params: Params, z: Tensor, y: Tensor, n_support: Tensor) -> float:
     """Return the mean AUROC over episodes, ties counting half."""
+    total = _total(params, z, n_support)
     gap = total.unsqueeze(2) - total.unsqueeze(1)
     pair = (y == -1).unsqueeze(2) & (y == 1).unsqueeze(1)
     won = (gap > 0).to(total.dtype) + 0.5 * (gap == 0).to(total.dtype)
     return float((won * pair).sum() / pair.sum())
 
 
-def _calibrated(total: Tensor, y: Tensor, n_support: Tensor) -> tuple[Tensor, Tensor]:
+def _calibrated(
+    params: Params, z: Tensor, y: Tensor, n_support: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return slope and bias (at no and per unit of shots) of a logistic regression."""
+    total = _total(params, z, n_support)
     k = (n_support.log() / 4 - 0.5).unsqueeze(1).expand_as(total)
     x = torch.stack([torch.ones_like(total), k, -total], dim=-1).flatten(0, 1)
     start = torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype)

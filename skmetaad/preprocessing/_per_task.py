@@ -1,4 +1,4 @@
-"""Preprocessing that is fitted task by task."""
+"""A transformer fitted task by task."""
 
 import copy
 
@@ -8,8 +8,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmetaad._ids import factorize, lookup
-
-__all__ = ["PerTaskTransformer"]
 
 
 class PerTaskTransformer(TransformerMixin, BaseEstimator):
