@@ -1,5 +1,8 @@
 """Encoders for tables and pictures, and the augmentation of episodes."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -390,7 +393,44 @@ def test_shifts_are_averaged_after_meta_training_only(cls, glyphs):
     assert not np.allclose(*scores)
 
 
-def test_shifts_are_averaged_of_pictures_only(glyphs):
-    det = MetaPrototypeDetector(average_shifts=True, n_iter=1)
-    with pytest.raises(ValueError, match="average_shifts=True with encoder='dense'"):
+@pytest.mark.parametrize("name", ["average_shifts", "mixed_precision"])
+def test_what_is_for_pictures_only_says_so(glyphs, name):
+    det = MetaPrototypeDetector(n_iter=1, **{name: True})
+    with pytest.raises(ValueError, match=f"{name}=True with encoder='dense'"):
         det.fit(glyphs[:10])
+
+
+def test_mixed_precision_keeps_embeddings_and_gradients_to_two_digits():
+    plain = Conv4((1, 20, 20), n_channels=16, activation="tanh")
+    params = plain.init(torch.Generator().manual_seed(0))
+    g = torch.Generator().manual_seed(1)
+    x, weight = torch.randn(3, 20, 400, generator=g), torch.randn(64, generator=g)
+    found = []
+    for encoder in (plain, replace(plain, mixed_precision=True)):
+        own = {k: v.clone().requires_grad_() for k, v in params.items()}
+        z = encoder.per_task(own, x)
+        up = torch.autograd.grad((z * weight).sum(), own.values())
+        found.append([z.detach(), *up])
+        assert all(part.dtype == torch.float32 for part in found[-1])
+    for exact, mixed in zip(*found, strict=True):
+        assert 0 < (mixed - exact).norm() < 0.03 * exact.norm()
+
+
+@pytest.mark.parametrize("cls", [MetaPrototypeDetector, MAMLClassifierDetector])
+def test_precision_is_mixed_in_meta_training_only(cls, glyphs):
+    options = {"encoder": "conv4", "n_channels": 8, "n_iter": 5, "random_state": 0}
+    if cls is MAMLClassifierDetector:  # whose convolutions then share their weights
+        options["algorithm"] = "anil"
+    plain = cls(**options).fit(glyphs[:40])
+    mixed = cls(**options, mixed_precision=True).fit(glyphs[:40])
+    assert not np.array_equal(mixed.history_["loss"], plain.history_["loss"])
+    np.testing.assert_allclose(
+        mixed.history_["loss"], plain.history_["loss"], rtol=0.05
+    )
+    # What was learned is scored with in single precision.
+    new = glyphs[50].X
+    scores = [
+        det.adapt(new[:5]).score_samples(new[5:])
+        for det in (mixed, copy.deepcopy(mixed).set_params(mixed_precision=False))
+    ]
+    np.testing.assert_array_equal(*scores)

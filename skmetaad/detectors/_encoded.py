@@ -26,6 +26,7 @@ class EncoderDetector(TorchMetaDetector):
         ],
         "augment": [StrOptions({"rotate", "distort", "noise"}), None],
         "average_shifts": ["boolean"],
+        "mixed_precision": ["boolean"],
     }
 
     def __init__(
@@ -39,6 +40,7 @@ class EncoderDetector(TorchMetaDetector):
         standardize,
         augment,
         average_shifts,
+        mixed_precision,
         n_support,
         n_support_outliers,
         n_query,
@@ -69,6 +71,7 @@ class EncoderDetector(TorchMetaDetector):
         self.standardize = standardize
         self.augment = augment
         self.average_shifts = average_shifts
+        self.mixed_precision = mixed_precision
         self.n_support = n_support
         self.n_support_outliers = n_support_outliers
         self.n_query = n_query
@@ -100,8 +103,11 @@ class EncoderDetector(TorchMetaDetector):
         return super()._meta_fit(X, y, code, rng)
 
     def _train(self, core, *args):
-        if self.average_shifts:  # training moves pictures by itself
-            core = replace(core, encoder=replace(core.encoder, average_shifts=False))
+        if self.encoder == "conv4":  # training moves pictures by itself
+            encoder = replace(
+                core.encoder, average_shifts=False, mixed_precision=self.mixed_precision
+            )
+            core = replace(core, encoder=encoder)
         return super()._train(core, *args)
 
     def _drawn_negatives(self):
@@ -112,11 +118,12 @@ class EncoderDetector(TorchMetaDetector):
         return min(n, len(tasks)) if self.negatives == "batch" else n
 
     def _encoder(self, n_features):
-        if self.average_shifts and self.encoder != "conv4":
-            raise ValueError(
-                f"average_shifts=True with encoder={self.encoder!r}: expected "
-                "encoder='conv4', since only pictures can be shifted."
-            )
+        for name in ("average_shifts", "mixed_precision"):
+            if getattr(self, name) and self.encoder != "conv4":
+                raise ValueError(
+                    f"{name}=True with encoder={self.encoder!r}: expected "
+                    "encoder='conv4'."
+                )
         if self.encoder == "dense":
             sizes = (n_features, *self._checked_sizes("hidden_sizes"))
             return Dense(sizes, self.activation)

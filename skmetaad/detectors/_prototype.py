@@ -95,6 +95,10 @@ class MetaPrototypeDetector(EncoderDetector):
         Whether, after meta-training, a picture's embedding is the mean over the picture
         and its copies shifted by one pixel to each side. Needs `encoder="conv4"`;
         adapting and scoring take five times as long.
+    mixed_precision : bool, default=False
+        Whether meta-training convolves in bfloat16, with weights that all tasks share:
+        faster on processors that multiply it, slower on others. Needs
+        `encoder="conv4"`; adapting and scoring are in single precision all the same.
     n_support : int or tuple of (int, int), default=(1, 50)
         Support rows per episode of meta-training. A tuple gives the smallest and the
         largest number; one is drawn per meta-batch.
@@ -216,6 +220,7 @@ class MetaPrototypeDetector(EncoderDetector):
         standardize=True,
         augment=None,
         average_shifts=False,
+        mixed_precision=False,
         n_support=(1, 50),
         n_support_outliers=0,
         n_query=32,
@@ -242,6 +247,7 @@ class MetaPrototypeDetector(EncoderDetector):
             standardize=standardize,
             augment=augment,
             average_shifts=average_shifts,
+            mixed_precision=mixed_precision,
             n_support=n_support,
             n_support_outliers=n_support_outliers,
             n_query=n_query,
