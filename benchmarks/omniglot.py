@@ -178,7 +178,7 @@ def parameters(option, cls):
     found = {
         "encoder": "conv4",
         "image_shape": (28, 28),
-        "n_channels": (40, 80, 160, 320),
+        "n_channels": (64, 128, 256, 512),
         "standardize": False,
         "augment": "distort",
         "negatives": "batch",
@@ -197,7 +197,7 @@ def parameters(option, cls):
     if "inner_steps" in names:
         found |= {"algorithm": "anil", "inner_steps": 5}
     else:
-        found["average_shifts"] = True
+        found |= {"average_shifts": True, "mixed_precision": True}
     for pair in option.set:
         name, _, value = pair.partition("=")
         try:
