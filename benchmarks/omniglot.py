@@ -100,6 +100,12 @@ def load(folder, seed=0, n_held_out=4, *, center=False):
     return train, Part(*[value[held_out] for value in background], center), test
 
 
+def first(n_tasks, part, n_support, *, hard):
+    """Return supports and queries of the first of 2,000 tasks, or of more."""
+    drawn = part.episodes(n_support, max(n_tasks, 2000), hard=hard)
+    return [rows[:n_tasks] for rows in drawn]
+
+
 def decisions(detector, support, query):
     """Return the decision function (T, 20), all tasks adapted in one call."""
     n, k, width = support.shape
@@ -226,8 +232,8 @@ def main():
     print(f"{'':33}{'AUROC':>15}  {'accuracy':>15}  {'AUROC':>15}  {'accuracy':>15}")
     print(f"{'K':>3}  {'':<28}{'any character':>15}{'':19}{'same alphabet':>15}")
     for k in SHOTS:
-        support, easy = test.episodes(k, option.n_tasks, hard=False)
-        hard_support, hard = test.episodes(k, option.n_tasks, hard=True)
+        support, easy = first(option.n_tasks, test, k, hard=False)
+        hard_support, hard = first(option.n_tasks, test, k, hard=True)
         if not option.pyod:
             show(
                 k,
@@ -238,9 +244,9 @@ def main():
         for name in PYOD if option.pyod else [KNN]:
             if k == 1 and name in NOT_OF_ONE:
                 continue
-            (first,) = pyod_decisions(name, support, [easy])
-            (second,) = pyod_decisions(name, hard_support, [hard])
-            show(k, name, first, second)
+            (found,) = pyod_decisions(name, support, [easy])
+            (hard_found,) = pyod_decisions(name, hard_support, [hard])
+            show(k, name, found, hard_found)
 
 
 if __name__ == "__main__":

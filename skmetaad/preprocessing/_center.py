@@ -74,7 +74,7 @@ class CenterPictures(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features), or of pictures
-            Pictures, flattened or (n_rows, *image_shape).
+            Pictures, flattened or as (n, h, w) or (n, c, h, w).
         y : object, default=None
             Ignored.
 
