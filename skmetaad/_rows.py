@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils.validation import validate_data
@@ -83,7 +85,7 @@ def check_features(estimator, X, *, reset):
     """Validate X as scikit-learn does, and name the column that holds text."""
     if not reset and _is_plain(estimator, X):
         return X
-    X = as_rows(estimator, X)
+    X = _as_rows(estimator, X)
     try:
         return validate_data(
             estimator,
@@ -106,7 +108,7 @@ def check_features(estimator, X, *, reset):
         ) from error
 
 
-def as_rows(estimator, X):
+def _as_rows(estimator, X):
     """Flatten pictures (n, h, w) or (n, c, h, w) for a detector that has a shape."""
     if getattr(X, "ndim", 2) not in (3, 4) or not hasattr(estimator, "image_shape"):
         return X
@@ -117,6 +119,20 @@ def as_rows(estimator, X):
             f"image_shape={expected!r}."
         )
     return X.reshape(len(X), -1)
+
+
+def picture_shape(image_shape, default, n_features, *, smallest=1):
+    """Return channels, height and width of rows' pictures; None: the default."""
+    shape = default if image_shape is None else image_shape
+    shape = (1, *shape) if len(shape) == 2 else tuple(shape)
+    usable = len(shape) == 3 and all(isinstance(n, Integral) and n > 0 for n in shape)
+    if not usable or prod(shape) != n_features or min(shape[1:]) < smallest:
+        least = f", at least {smallest} x {smallest}" if smallest > 1 else ""
+        raise ValueError(
+            f"image_shape={image_shape!r}: expected (height, width) or (channels, "
+            f"height, width) of pictures with {n_features} values{least}."
+        )
+    return shape
 
 
 def _squeezed(shape):

@@ -1,7 +1,7 @@
 """What the detectors with a torch core share: meta-training and the two crossings."""
 
 from abc import abstractmethod
-from math import isqrt, prod
+from math import isqrt
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad._held_out import learned_offsets
+from skmetaad._rows import picture_shape
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core.losses import with_departures
 from skmetaad.core.pieces import in_pieces
@@ -268,20 +269,8 @@ class TorchMetaDetector(BaseMetaDetector):
 
     def _checked_image_shape(self, n_features):
         """Return channels, height and width of the pictures."""
-        shape = self.image_shape
-        if shape is None:
-            shape = (isqrt(n_features),) * 2
-        shape = (1, *shape) if len(shape) == 2 else tuple(shape)
-        usable = len(shape) == 3 and all(
-            isinstance(n, Integral) and n > 0 for n in shape
-        )
-        if not usable or prod(shape) != n_features or min(shape[1:]) < 2:
-            raise ValueError(
-                f"image_shape={self.image_shape!r}: expected (height, width) or "
-                f"(channels, height, width) of pictures with {n_features} values, at "
-                "least 2 x 2."
-            )
-        return shape
+        square = (isqrt(n_features),) * 2
+        return picture_shape(self.image_shape, square, n_features, smallest=2)
 
     def _adapt(self, X, y, mask):
         # In single precision, which is that of the state.

@@ -1,16 +1,14 @@
 """Pictures shifted to their middle."""
 
-from math import isqrt, prod
-from numbers import Integral, Real
+from math import isqrt
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._compat import Interval
-from skmetaad._rows import as_rows
-
-KINDS = [np.float64, np.float32]
+from skmetaad._rows import check_features, picture_shape
 
 
 class CenterPictures(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -90,8 +88,11 @@ class CenterPictures(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         given = np.shape(X)[1:] if getattr(X, "ndim", 2) in (3, 4) else None
-        X = validate_data(self, as_rows(self, X), dtype=KINDS)
-        self.image_shape_ = self._checked_shape(given, X.shape[1])
+        X = check_features(self, X, reset=True)
+        n_features, side = X.shape[1], isqrt(X.shape[1])
+        if given is None:
+            given = (side, side) if side**2 == n_features else (1, n_features)
+        self.image_shape_ = picture_shape(self.image_shape, given, n_features)
         return self
 
     def transform(self, X):
@@ -108,7 +109,7 @@ class CenterPictures(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             The shifted pictures, flattened.
         """
         check_is_fitted(self)
-        X = validate_data(self, as_rows(self, X), dtype=KINDS, reset=False)
+        X = check_features(self, X, reset=False)
         pictures = X.reshape(len(X), *self.image_shape_)
         ink = np.abs(pictures - self.background).sum(axis=1)
         total = ink.sum(axis=(1, 2))
@@ -130,23 +131,5 @@ class CenterPictures(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         shape[axis] = size
         at = np.clip(source, 0, size - 1).reshape(shape)
         found = np.take_along_axis(pictures, at, axis=axis)
-        return np.where(inside.reshape(shape), found, self.background).astype(
-            pictures.dtype, copy=False
-        )
-
-    def _checked_shape(self, given, n_features):
-        """Return channels, height and width of the pictures."""
-        shape = given if self.image_shape is None else self.image_shape
-        if shape is None:
-            side = isqrt(n_features)
-            shape = (side, side) if side**2 == n_features else (1, n_features)
-        shape = (1, *shape) if len(shape) == 2 else tuple(shape)
-        usable = len(shape) == 3 and all(
-            isinstance(n, Integral) and n > 0 for n in shape
-        )
-        if not usable or prod(shape) != n_features:
-            raise ValueError(
-                f"image_shape={self.image_shape!r}: expected (height, width) or "
-                f"(channels, height, width) of pictures with {n_features} values."
-            )
-        return shape
+        background = pictures.dtype.type(self.background)
+        return np.where(inside.reshape(shape), found, background)
