@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from skmetaad import MAMLClassifierDetector, TaskCollection, few_shot_scores
 from skmetaad.core.classifier import LAST, LAYERS, MAMLClassifier
@@ -86,7 +87,8 @@ def plain_loss(core, params, fixed, batch):
     def logit(net, row):
         z = row * fixed["row_scale"]
         z = torch.tanh(z @ net[LAYERS + "weight0"] + net[LAYERS + "bias0"])
-        z = torch.relu(z @ net[LAYERS + "weight1"] + net[LAYERS + "bias1"])
+        z = z @ net[LAYERS + "weight1"] + net[LAYERS + "bias1"]
+        z = z * len(z) ** 0.5 / z.square().sum().sqrt()
         return (z @ net[LAST + "weight"] + net[LAST + "bias"])[0]
 
     def cross_entropy(net, row, label):
@@ -193,3 +195,26 @@ def test_labelled_outliers_in_the_support_help():
     rows, y = [*normal[:5], odd[0]], [1] * 5 + [-1]
     before = det.adapt(rows[:5]).score_samples(odd[:1])
     assert det.adapt(rows, y).score_samples(odd[:1]) < before
+
+
+def test_steps_on_inliers_do_not_favour_what_lies_far_out():
+    core, params, fixed = made(inner_steps=5, inner_rate=0.5, standardize=False)
+    g = torch.Generator().manual_seed(0)
+    rows = 1 + 0.3 * torch.randn(1, 50, WIDTH, generator=g, dtype=torch.float64)
+    support, near = rows[:, :25], rows[:, 25:]
+    y = torch.ones(support.shape[:2])
+    params = {k: v.requires_grad_() for k, v in params.items()} | fixed
+    state = core.adapt(params, support, y, y == 1)
+    score = core.score(params, state, torch.cat([near, -20 * near], dim=1))[0]
+    assert score[25:].max() < score[:25].min()
+
+
+def test_more_rows_of_a_digit_do_not_mislead():
+    X, y = load_digits(return_X_y=True)
+    digits = TaskCollection.from_classes(X, y)
+    det = MAMLClassifierDetector(n_iter=150, random_state=0).fit(digits[:7])
+    few, many = [
+        np.mean(list(few_shot_scores(det, digits[7:], n_support=k).values()))
+        for k in (5, 50)
+    ]
+    assert min(few, many) > 0.75

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import normalize, softplus
 
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation, share
@@ -42,13 +42,18 @@ class MAMLClassifier(MAML):
         return params | self.first_rates(params)
 
     def embed(self, net: Params, z: Tensor) -> Tensor:
-        """Return what the last layer sees (T, R, e) of scaled rows."""
+        """Return what the last layer sees (T, R, e) of scaled rows, all of one length.
+
+        Steps on inliers alone raise the log-odds along the mean of their embeddings,
+        which by length would favour the rows farthest out.
+        """
         layers = {
             name.removeprefix(LAYERS): value
             for name, value in net.items()
             if name.startswith(LAYERS)
         }
-        return torch.relu(self.encoder.per_task(layers, z))
+        embedded = normalize(self.encoder.per_task(layers, z), dim=2)
+        return embedded * self.encoder.width**0.5
 
     def logit(self, net: Params, embedded: Tensor) -> Tensor:
         """Return the log-odds of an inlier (T, R)."""
