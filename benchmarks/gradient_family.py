@@ -1,9 +1,10 @@
 """Algorithms and variants of the gradient-based detectors, beside PyOD's autoencoders.
 
-The first half of a collection's tasks trains, the other half tests. Of a test task,
-half of the inliers are set aside; K of them are the support of all methods, and PyOD's
-AutoEncoder and VAE are also fitted on all of them, as a ceiling. The other inliers and
-the outliers, at most 1,000 rows, are the query. Mean AUROC over tasks and seeds.
+Half of a collection's tasks train and the other half tests, and the other way round. Of
+a test task, half of the inliers are set aside; K of them are the support of all
+methods, and PyOD's AutoEncoder and VAE are also fitted on all of them, as a ceiling.
+The other inliers and the outliers, at most 1,000 rows, are the query. Mean AUROC over
+tasks and seeds.
 
     python benchmarks/gradient_family.py --data DIRECTORY
 
@@ -14,7 +15,7 @@ texts, separated by semicolons.
 import argparse
 import os
 import warnings
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -98,13 +99,13 @@ def tabulate(tasks, n_seeds, wanted):
     `wanted` tells by a method's name whether to run it.
     """
     half = len(tasks) // 2
-    train, test = tasks[:half], tasks[half:]
+    halves = tasks[:half], tasks[half:]
     found = {}
 
     def note(name, k, odd, scores):
         found.setdefault((name, k), []).append(roc_auc_score(odd, scores))
 
-    for seed in range(n_seeds):
+    for (train, test), seed in product((halves, halves[::-1]), range(n_seeds)):
         rng = np.random.default_rng(seed)
         parts = [split(task, rng) for task in test]
         for name, detector in OURS.items():
@@ -125,7 +126,7 @@ def tabulate(tasks, n_seeds, wanted):
                 if wanted(f"{name}, all rows"):
                     scores = pyod_scores(model, aside, query)
                     note(f"{name}, all rows", None, odd, scores)
-    return {key: np.mean(values) for key, values in found.items()}, len(test)
+    return {key: np.mean(values) for key, values in found.items()}
 
 
 def main():
@@ -143,9 +144,9 @@ def main():
     names = option.collections.split(",")
     parts = [load(name, Path(option.data)).items() for name in names]
     for name, tasks in chain.from_iterable(parts):
-        found, n_test = tabulate(tasks, option.seeds, wanted)
+        found = tabulate(tasks, option.seeds, wanted)
         head = "".join(f"{f'K = {k}':>8}" for k in SHOTS)
-        print(f"{f'{name}, {n_test} test tasks':<34}{head}")
+        print(f"{f'{name}, {len(tasks)} test tasks':<34}{head}")
         for method in dict.fromkeys(method for method, _ in found):
             values = [found.get((method, k)) for k in SHOTS]
             if None in values:

@@ -62,7 +62,9 @@ def test_the_evidence_lower_bound_by_hand():
     core, params, _ = made("variational")
     x = rows()
     both = encoded(params, x)
-    mean, variance = both[..., :HIDDEN], both[..., HIDDEN:].exp()
+    # log(1 + exp(r)) of the bound less the network's output r, taken from the bound.
+    bounded = 2.0 - torch.log1p(torch.exp(2.0 - both[..., HIDDEN:]))
+    mean, variance = both[..., :HIDDEN], bounded.exp()
     for noisy in (False, True):
         hidden = mean + variance.sqrt() * white(mean) if noisy else mean
         found = decoded(params, hidden)
@@ -75,6 +77,16 @@ def test_the_evidence_lower_bound_by_hand():
             normal(mean, variance.sqrt()), normal(0.0, 1.0)
         ).sum(2)
         np.testing.assert_allclose(got, divergence - likelihood, rtol=1e-6)
+
+
+def test_variances_of_unlike_rows_stay_bounded():
+    core, params, _ = made("variational")
+    params = {k: 1e3 * v if "weight" in k else v for k, v in params.items()}
+    wide = {**params, NETWORK + "bias1": params[NETWORK + "bias1"] + 1e3}
+    _, penalty = core.errors(wide, rows(), noisy=True)
+    mean = encoded(wide, rows())[..., :HIDDEN]
+    bound = (mean.square() + np.exp(2.0)).sum(2) / WIDTH
+    assert penalty.isfinite().all() and (penalty <= bound).all()
 
 
 def test_the_critic_descends_and_the_encoder_ascends():

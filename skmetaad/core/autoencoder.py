@@ -21,6 +21,8 @@ from skmetaad.core.train import Batch
 VARIANTS = ("plain", "denoising", "variational", "adversarial")
 CRITIC = "critic."
 CRITIC_WIDTH = 32
+# The bound of log variances, which keeps rows unlike any before from overflowing.
+LARGEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class MAMLAutoencoder(MAML):
         penalty = z.new_zeros(())
         if self.variant == "variational":
             mean, log_variance = hidden.chunk(2, dim=2)
+            log_variance = LARGEST - softplus(LARGEST - log_variance)
             # With this factor, mean error and penalty are minus the evidence's lower
             # bound in units of half a feature.
             divergence = mean.square() + log_variance.exp() - 1.0 - log_variance
