@@ -193,6 +193,7 @@ def parameters(option, cls):
         "meta_batch_size": 64,
         "n_iter": option.n_iter,
         "learning_rate": 2e-3,
+        "weight_decay": 1e-2,
         "early_stopping": True,
         "validation_fraction": 0.05,
         "n_iter_no_change": option.n_iter,

@@ -10,7 +10,7 @@ from skmetaad.core.matching import Matching
 from skmetaad.core.relation import Relation
 from skmetaad.core.siamese import Siamese
 from skmetaad.core.svdd import SVDD
-from skmetaad.core.train import Batch
+from skmetaad.core.train import Batch, meta_train
 
 WIDTH, E = 4, 3
 LABELS = {"inliers only": [1, 1, 1, 1, 1], "with outliers": [1, 0, 1, -1, -1]}
@@ -105,7 +105,9 @@ def test_matching_network(labels, full_context):
                 for some in (inliers, odd)
             )
             row = row + read(row, inliers + odd) @ p["head.query"]
-        tau = np.exp(p["head.temperature"])
+        tau, constant = np.exp(p["head.temperature"]), np.exp(p["head.constant"])
+        inliers, odd = ([np.r_[r, constant] for r in some] for some in (inliers, odd))
+        row = np.r_[row, constant]
         cosine = lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b)  # noqa: E731
         attended = sum(np.exp(tau * cosine(row, r)) for r in inliers)
         null = np.exp(p["head.null"][0] + p["head.null"][1] * np.log(len(inliers)))
@@ -208,7 +210,8 @@ def test_graph_network(labels):
         def updated(i, node):
             edge = [mlp(p, np.abs(node - o), 2, f"head.edge{i}.")[0] for o in nodes]
             got = sum(a * o for a, o in zip(softmax(edge), nodes, strict=True))
-            message = mlp(p, np.r_[node, got], 1, f"head.node{i}.")
+            both = np.r_[node, got, np.abs(node - got)]
+            message = mlp(p, both, 1, f"head.node{i}.")
             return np.r_[node, np.maximum(message, 0)]
 
         for i in range(2):
@@ -254,3 +257,23 @@ def test_gradients_equal_finite_differences(core):
         want = (moved[0] - moved[1]) / (2 * step)
         got = 0.0 if grad is None else grad[at].item()
         assert got == pytest.approx(want, abs=1e-6, rel=1e-4), name
+
+
+def test_only_the_weights_of_layers_decay():
+    names = [
+        "net.weight0",
+        "net.bias0",
+        "net.last.weight",
+        "rate.net.weight0",
+        "head.x",
+    ]
+    start = {name: torch.ones(2, 2) for name in names} | {"net.weight": torch.ones(3)}
+
+    def losses_of(params, batches, share):
+        yield 0.0 * sum(value.sum() for value in params.values())
+
+    options = {"n_iter": 1, "learning_rate": 0.1, "weight_decay": 0.5}
+    found = meta_train(start, losses_of, list, **options).params
+    moved = {name for name, value in found.items() if (value != 1.0).all()}
+    assert moved == {"net.weight0", "net.last.weight"}
+    torch.testing.assert_close(found["net.weight0"], torch.full((2, 2), 0.95))

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize, softplus
+from torch.nn.functional import softplus
 
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation, share
 from skmetaad.core.maml import MAML, NETWORK
 from skmetaad.core.metric import inliers
-from skmetaad.core.nets import Params, affine
+from skmetaad.core.nets import Params, affine, directions
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
+# What is appended to embeddings, in units of what an entry is like.
+CONSTANT = 0.37
 LAYERS, LAST = NETWORK + "encoder.", NETWORK + "last."
 
 
@@ -32,7 +34,7 @@ class MAMLClassifier(MAML):
         return LAST + "weight", LAST + "bias"
 
     def init(self, generator: torch.Generator) -> Params:
-        width = self.encoder.width
+        width = self.encoder.width + 1
         net = self.encoder.init(generator)
         params = {LAYERS + name: value for name, value in net.items()}
         params[LAST + "weight"] = (
@@ -42,7 +44,7 @@ class MAMLClassifier(MAML):
         return params | self.first_rates(params)
 
     def embed(self, net: Params, z: Tensor) -> Tensor:
-        """Return what the last layer sees (T, R, e) of scaled rows, all of one length.
+        """Return what the last layer sees (T, R, e + 1) of rows, all of one length.
 
         Steps on inliers alone raise the log-odds along the mean of their embeddings,
         which by length would favour the rows farthest out.
@@ -52,8 +54,8 @@ class MAMLClassifier(MAML):
             for name, value in net.items()
             if name.startswith(LAYERS)
         }
-        embedded = normalize(self.encoder.per_task(layers, z), dim=2)
-        return embedded * self.encoder.width**0.5
+        size = self.encoder.width**0.5
+        return size * directions(self.encoder.per_task(layers, z), CONSTANT * size)
 
     def logit(self, net: Params, embedded: Tensor) -> Tensor:
         """Return the log-odds of an inlier (T, R)."""

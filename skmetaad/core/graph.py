@@ -33,7 +33,7 @@ class Graph(Metric):
         ):
             edge = (width, self.edge_size, 1)
             head |= init_mlp(edge, generator, prefix=f"head.edge{i}.")
-            head |= init_mlp((2 * width, size), generator, prefix=f"head.node{i}.")
+            head |= init_mlp((3 * width, size), generator, prefix=f"head.node{i}.")
         return head | init_mlp((self._widths()[-1], 1), generator, prefix="head.out.")
 
     def summarize(self, params: Params, state: Params, embedded: Tensor) -> Params:
@@ -62,6 +62,7 @@ class Graph(Metric):
         edge = mlp(params, flat, 2, prefix=f"head.edge{i}.")
         edge = edge.reshape(difference.shape[:3])
         edge = edge.masked_fill(~present.unsqueeze(1), float("-inf")).softmax(dim=2)
-        both = torch.cat([nodes, edge @ support], dim=2)
+        got = edge @ support
+        both = torch.cat([nodes, got, (nodes - got).abs()], dim=2)
         message = torch.relu(mlp(params, both, 1, prefix=f"head.node{i}."))
         return torch.cat([nodes, message], dim=2)

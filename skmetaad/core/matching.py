@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from skmetaad.core.metric import Metric, log_sum, shots
-from skmetaad.core.nets import Params
+from skmetaad.core.nets import Params, directions
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,7 @@ class Matching(Metric):
         head = {
             "head.temperature": torch.tensor(10.0).log(),
             "head.null": torch.tensor([5.0, 1.0]),
+            "head.constant": 0.5 * torch.tensor(float(self.encoder.width)).log() - 1.0,
         }
         if self.full_context:
             e = self.encoder.width
@@ -46,7 +46,8 @@ class Matching(Metric):
                 + self._read(embedded, support, present) @ (params["head.query"])
             )
         scale = params["head.temperature"].exp()
-        cosine = normalize(embedded, dim=2) @ normalize(support, dim=2).transpose(1, 2)
+        constant = params["head.constant"].exp()
+        cosine = directions(embedded, constant) @ directions(support, constant).mT
         attention = scale * cosine
         null = params["head.null"][0] + params["head.null"][1] * shots(
             state, embedded

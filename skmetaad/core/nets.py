@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from skmetaad.core.activations import ACTIVATIONS
 from skmetaad.core.forms import Net, applied
@@ -67,6 +68,15 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def each_task(value: Tensor, n_tasks: int, n_axes: int) -> Tensor:
     """Return a parameter (T, ...) of each task, from a shared or a per-task one."""
     return value.expand(n_tasks, *value.shape[-n_axes:])
+
+
+def directions(embedded: Tensor, constant: Tensor | float) -> Tensor:
+    """Return embeddings (T, R, e + 1) with a constant appended, of length one.
+
+    Where rows are scaled by their task, inliers lie around zero, in any direction.
+    """
+    height = embedded.new_ones(*embedded.shape[:2], 1) * constant
+    return normalize(torch.cat([embedded, height], dim=2), dim=2)
 
 
 def sq_distances(a: Tensor, b: Tensor) -> Tensor:

@@ -53,6 +53,8 @@ def meta_train(
 ) -> Trained:
     """Minimise the expected episode loss by AdamW with a cosine-decayed rate.
 
+    Weights decay; biases, inner rates and what scales scores do not.
+
     `losses_of` takes parameters, what `draw` gives, and the share of the iterations
     that are done. The sum of what it yields is the loss; each part is differentiated
     before the next is asked for, so that one at a time is in memory.
@@ -63,9 +65,13 @@ def meta_train(
     """
     params = {name: value.clone().requires_grad_() for name, value in params.items()}
     values = list(params.values())
-    optimizer = torch.optim.AdamW(
-        values, lr=learning_rate, weight_decay=weight_decay, fused=True
-    )
+    decayed = [v for name, v in params.items() if decays(name, v)]
+    others = [v for name, v in params.items() if not decays(name, v)]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_iter)
     result = Trained(params, [], [], 0)
     best, best_params, stale = float("inf"), None, 0
@@ -94,3 +100,9 @@ def meta_train(
     final = best_params if best_params is not None else params
     result.params = {name: value.detach() for name, value in final.items()}
     return result
+
+
+def decays(name: str, value: Tensor) -> bool:
+    """Return whether a parameter is the weights of a layer."""
+    own = name.split(".")[-1]
+    return value.dim() > 1 and own.startswith("weight") and not name.startswith("rate.")

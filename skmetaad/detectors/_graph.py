@@ -14,14 +14,16 @@ class GraphNetworkDetector(EncoderDetector):
     support rows, its label. In each layer a node gets a message from the support nodes,
     weighted by a learned function of the absolute differences,
 
-    .. math:: h_q \leftarrow \Big[ h_q, \;
-              \mathrm{relu}\big( W [h_q, \sum_j a_{qj} h_j] \big) \Big], \quad
-              a_{qj} = \mathrm{softmax}_j \, \mathrm{MLP}(|h_q - h_j|)
+    .. math:: m_q = \sum_j a_{qj} h_j, \quad
+              a_{qj} = \mathrm{softmax}_j \, \mathrm{MLP}(|h_q - h_j|), \quad
+              h_q \leftarrow \big[ h_q, \;
+              \mathrm{relu}( W [h_q, m_q, |h_q - m_q|] ) \big],
 
     and the last layer's query node gives the log-odds of an inlier. Support nodes
     exchange messages in the same way. Unlike in the paper, query nodes send none: so no
     row's score depends on another query row, and the support's part is computed once
-    per task.
+    per task. Nor does the paper have :math:`|h_q - m_q|`: it tells classes apart by the
+    labels in messages, of which a support of inliers has one kind only.
 
     Parameters
     ----------
@@ -89,8 +91,9 @@ class GraphNetworkDetector(EncoderDetector):
         Episodes per meta-iteration.
     learning_rate : float, default=3e-3
         Rate of AdamW, decayed to zero along a cosine.
-    weight_decay : float, default=1e-2
-        Decoupled weight decay of AdamW.
+    weight_decay : float, default=2.0
+        Decoupled weight decay of AdamW, of layers' weights alone: not of biases, inner
+        rates and what scales scores.
     early_stopping : bool, default=False
         Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
         stop when it no longer falls, and keep the best parameters.
@@ -185,7 +188,7 @@ class GraphNetworkDetector(EncoderDetector):
         n_iter=300,
         meta_batch_size=16,
         learning_rate=3e-3,
-        weight_decay=1e-2,
+        weight_decay=2.0,
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,

@@ -17,7 +17,9 @@ class MatchingNetworkDetector(EncoderDetector):
               + \sum_{j \in out} e^{\tau \cos(f(x), f(o_j))} \Big)
 
     with learned :math:`\tau, b_0, b_1`, over K support inliers; labelled outliers in
-    the support, if any, compete with them.
+    the support, if any, compete with them. Cosines are those of embeddings with a
+    learned constant c appended, :math:`[f(x), c]`: where rows are scaled by their task,
+    inliers lie around zero, and the direction of f alone tells nothing.
 
     Parameters
     ----------
@@ -85,8 +87,9 @@ class MatchingNetworkDetector(EncoderDetector):
         Episodes per meta-iteration.
     learning_rate : float, default=3e-3
         Rate of AdamW, decayed to zero along a cosine.
-    weight_decay : float, default=1e-2
-        Decoupled weight decay of AdamW.
+    weight_decay : float, default=2.0
+        Decoupled weight decay of AdamW, of layers' weights alone: not of biases, inner
+        rates and what scales scores.
     early_stopping : bool, default=False
         Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
         stop when it no longer falls, and keep the best parameters.
@@ -176,7 +179,7 @@ class MatchingNetworkDetector(EncoderDetector):
         n_iter=300,
         meta_batch_size=16,
         learning_rate=3e-3,
-        weight_decay=1e-2,
+        weight_decay=2.0,
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,
