@@ -160,7 +160,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         Episodes per meta-iteration.
     learning_rate : float, default=3e-3
         Rate :math:`\beta` of the outer loop (AdamW, cosine decay).
-    weight_decay : float, default=1.0
+    weight_decay : float, default=1e-4
         Decoupled weight decay of the outer loop, of layers' weights alone: not of
         biases, inner rates and what scales scores.
     early_stopping : bool, default=False
@@ -291,7 +291,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         n_iter=500,
         meta_batch_size=16,
         learning_rate=3e-3,
-        weight_decay=1.0,
+        weight_decay=1e-4,
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,

@@ -93,7 +93,7 @@ class SiameseDetector(EncoderDetector):
         Episodes per meta-iteration.
     learning_rate : float, default=3e-3
         Rate of AdamW, decayed to zero along a cosine.
-    weight_decay : float, default=2.0
+    weight_decay : float, default=1e-2
         Decoupled weight decay of AdamW, of layers' weights alone: not of biases, inner
         rates and what scales scores.
     early_stopping : bool, default=False
@@ -193,7 +193,7 @@ class SiameseDetector(EncoderDetector):
         n_iter=300,
         meta_batch_size=16,
         learning_rate=3e-3,
-        weight_decay=2.0,
+        weight_decay=1e-2,
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,
