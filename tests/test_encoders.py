@@ -418,13 +418,15 @@ def test_mixed_precision_keeps_embeddings_and_gradients_to_two_digits():
 
 @pytest.mark.parametrize("cls", [MetaPrototypeDetector, MAMLClassifierDetector])
 def test_precision_is_mixed_in_meta_training_only(cls, glyphs):
-    options = {"encoder": "conv4", "n_channels": 8, "n_iter": 3, "random_state": 0}
+    options = {"encoder": "conv4", "n_channels": 8, "n_iter": 5, "random_state": 0}
     if cls is MAMLClassifierDetector:  # whose convolutions then share their weights
         options["algorithm"] = "anil"
     plain = cls(**options).fit(glyphs[:40])
     mixed = cls(**options, mixed_precision=True).fit(glyphs[:40])
     assert not np.array_equal(mixed.history_["loss"], plain.history_["loss"])
-    np.testing.assert_allclose(mixed.history_["loss"], plain.history_["loss"], rtol=0.1)
+    np.testing.assert_allclose(
+        mixed.history_["loss"], plain.history_["loss"], rtol=0.05
+    )
     # What was learned is scored with in single precision.
     new = glyphs[50].X
     scores = [

@@ -10,10 +10,9 @@ from torch import Tensor
 from skmetaad.core.forms import Net, detached, whole
 from skmetaad.core.inner import inner_loop
 from skmetaad.core.nets import Params
-from skmetaad.core.train import Batch
+from skmetaad.core.train import RATE, Batch
 
 NETWORK = "net."
-RATE = "rate."
 HEAD = "head."
 ALGORITHMS = ("maml", "fomaml", "reptile", "anil", "meta-sgd")
 

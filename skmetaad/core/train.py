@@ -9,6 +9,9 @@ from torch import Tensor
 
 from skmetaad.core.nets import Params
 
+# Begins the names of inner rates.
+RATE = "rate."
+
 
 class Batch(NamedTuple):
     """A meta-batch: support (B, K, d), its labels (B, K), query (B, Q, d), labels.
@@ -105,4 +108,4 @@ def meta_train(
 def decays(name: str, value: Tensor) -> bool:
     """Return whether a parameter is the weights of a layer."""
     own = name.split(".")[-1]
-    return value.dim() > 1 and own.startswith("weight") and not name.startswith("rate.")
+    return value.dim() > 1 and own.startswith("weight") and not name.startswith(RATE)

@@ -88,8 +88,8 @@ class MetaSVDDDetector(EncoderDetector):
     learning_rate : float, default=3e-3
         Rate of AdamW, decayed to zero along a cosine.
     weight_decay : float, default=1e-2
-        Decoupled weight decay of AdamW, of layers' weights alone: not of biases, inner
-        rates and what scales scores.
+        Decoupled weight decay of AdamW, of layers' weights alone: not of biases and
+        what scales scores.
     early_stopping : bool, default=False
         Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
         stop when it no longer falls, and keep the best parameters.
