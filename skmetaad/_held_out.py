@@ -42,17 +42,23 @@ def learned_offsets(detector, rows, rng, tasks=None, *, balanced=False):
     """Return how offsets follow from own quantiles, by shots.
 
     Learned on the given task codes of the rows; None: on all. From fresh inliers alone,
-    or if `balanced` from outliers too.
+    or if `balanced` from outliers too. The fresh ones come later than those adapted on
+    where the detector is `chronological`.
     """
     n_tasks = rows.n_tasks if tasks is None else len(tasks)
     n_episodes = int(np.clip(n_tasks, *detector._n_prior_episodes))
     if balanced:  # how outliers are drawn is chance, too
         n_episodes = detector._n_prior_episodes[1]
     sizes = np.bincount(rows.code if rows.y is None else rows.code[rows.y != -1])
+    in_order = getattr(detector, "chronological", False)
+    if in_order:  # the first half is there to adapt on
+        sizes = sizes // 2
     shots = [k for k in SHOTS if k < np.median(sizes)] or [1]
     found = []
     for n_support in shots:
-        sampler = EpisodeSampler(rows.y, rows.code, n_support=n_support, n_query=64)
+        sampler = EpisodeSampler(
+            rows.y, rows.code, n_support=n_support, n_query=64, chronological=in_order
+        )
         if balanced and sampler.negatives_ == "synthetic":
             raise ValueError(
                 "balanced=True with one task and no labelled outliers: expected rows "

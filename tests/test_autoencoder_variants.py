@@ -49,11 +49,10 @@ def decoded(params, hidden):
 def test_noise_goes_into_the_input_and_not_into_the_target():
     core, params, _ = made("denoising", noise=0.5)
     x = rows()
-    noise = white(x)
-    for noisy in (False, True):
-        seen = x + 0.5 * noise if noisy else x
+    for noise in (None, core.drawn(x.shape[1])):
+        seen = x if noise is None else x + 0.5 * noise
         expected = (decoded(params, torch.relu(encoded(params, seen))) - x) ** 2
-        error, penalty = core.errors(params, x, noisy=noisy)
+        error, penalty = core.errors(params, x, noise)
         np.testing.assert_allclose(error, expected, rtol=1e-10)
         assert not penalty.any()
 
@@ -65,10 +64,10 @@ def test_the_evidence_lower_bound_by_hand():
     # log(1 + exp(r)) of the bound less the network's output r, taken from the bound.
     bounded = 2.0 - torch.log1p(torch.exp(2.0 - both[..., HIDDEN:]))
     mean, variance = both[..., :HIDDEN], bounded.exp()
-    for noisy in (False, True):
-        hidden = mean + variance.sqrt() * white(mean) if noisy else mean
+    for noise in (None, core.drawn(x.shape[1])):
+        hidden = mean if noise is None else mean + variance.sqrt() * noise
         found = decoded(params, hidden)
-        error, penalty = core.errors(params, x, noisy=noisy)
+        error, penalty = core.errors(params, x, noise)
         got = (error.mean(dim=2) + penalty) * WIDTH / 2
         normal = torch.distributions.Normal
         likelihood = normal(found, 1.0).log_prob(x).sum(2)
@@ -83,7 +82,7 @@ def test_variances_of_unlike_rows_stay_bounded():
     core, params, _ = made("variational")
     params = {k: 1e3 * v if "weight" in k else v for k, v in params.items()}
     wide = {**params, NETWORK + "bias1": params[NETWORK + "bias1"] + 1e3}
-    _, penalty = core.errors(wide, rows(), noisy=True)
+    _, penalty = core.errors(wide, rows(), core.drawn(3))
     mean = encoded(wide, rows())[..., :HIDDEN]
     bound = (mean.square() + np.exp(2.0)).sum(2) / WIDTH
     assert penalty.isfinite().all() and (penalty <= bound).all()
@@ -101,7 +100,8 @@ def test_the_critic_descends_and_the_encoder_ascends():
         return (h @ net[CRITIC + "weight1"] + net[CRITIC + "bias1"])[..., 0]
 
     def plain(net, h):
-        lost = softplus(-score(net, white(h))) + softplus(score(net, h))
+        real = white(3, HIDDEN, seed=1).double()
+        lost = softplus(-score(net, real)) + softplus(score(net, h))
         return (lost * inlier).sum() / 3
 
     loss, expected = core.duel(critic, hidden, inlier), plain(critic, hidden)
@@ -115,10 +115,39 @@ def test_the_critic_descends_and_the_encoder_ascends():
 
 
 def test_noise_is_the_same_whatever_else_is_in_the_batch():
-    few, many = white(rows(1, 3)), white(rows(5, 300))
-    assert torch.equal(few[0], many[4, :3])
-    assert torch.equal(many[0, :44], many[0, 256:])
-    assert abs(float(many[0, :256].std()) - 1) < 0.1
+    few, many = white(3, WIDTH, seed=5), white(300, WIDTH, seed=5)
+    assert torch.equal(few, many[:, :3])
+    assert abs(float(many.std()) - 1) < 0.1
+    assert len(many.flatten().unique()) == many.numel()
+
+
+@pytest.mark.parametrize("variant", ["denoising", "variational"])
+def test_training_never_sees_the_same_noise_twice(variant):
+    """A network trained on few vectors learns these by heart, not to take noise off."""
+    core, params, fixed = made(variant)
+    y, query_y = torch.ones(2, 3, dtype=torch.int8), torch.tensor([[1, 1, -1, -1]] * 2)
+    batch = Batch(rows(), y, 2 * rows(2, 4), query_y)
+    leaves = fixed | {k: v.requires_grad_() for k, v in params.items()}
+    losses = [core.loss(leaves, batch._replace(seed=i)) for i in (1, 1, 2)]
+    assert losses[0] == losses[1] != losses[2]
+    assert not torch.equal(core.drawn(4), core.drawn(4, query=True))
+
+
+def test_every_meta_batch_has_noise_of_its_own(monkeypatch):
+    seeds, loss = [], MAMLAutoencoder.loss
+
+    def noted(core, params, batch, weights=None):
+        seeds.append(batch.seed)
+        return loss(core, params, batch, weights)
+
+    monkeypatch.setattr(MAMLAutoencoder, "loss", noted)
+    fleet = make_fleet(n_tasks=6, random_state=0)
+    det = MAMLAutoencoderDetector(variant="denoising", n_iter=5, max_tasks_at_once=8)
+    for seed in (0, 0, 1):
+        det.set_params(random_state=seed).fit(fleet)
+    first, again, other = (seeds[i : i + 10] for i in (0, 10, 20))
+    assert first == again and first[::2] == first[1::2]  # two parts each
+    assert len({*first, *other}) == 10
 
 
 def test_labelled_outliers_are_pushed_up_in_the_inner_loop():
@@ -171,6 +200,12 @@ def test_every_variant_learns(variant):
     det = MAMLAutoencoderDetector(variant=variant, n_iter=250, random_state=0)
     scores = few_shot_scores(det.fit(fleet[:24]), fleet[24:], n_support=10)
     assert np.mean(list(scores.values())) > 0.93
+
+
+def test_a_critic_is_of_no_use_to_reptile():
+    det = MAMLAutoencoderDetector(variant="adversarial", algorithm="reptile")
+    with pytest.raises(ValueError, match="algorithm='reptile'.*outer loop"):
+        det.fit(make_fleet(n_tasks=3, random_state=0))
 
 
 @pytest.mark.slow

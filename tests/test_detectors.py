@@ -1,5 +1,6 @@
 """Every public detector keeps scikit-learn's contract and ours."""
 
+import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
@@ -7,6 +8,8 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
+from skmetaad import Task, TaskCollection, few_shot_scores
+from skmetaad.datasets import make_fleet
 from skmetaad.utils import all_detectors
 from skmetaad.utils.estimator_checks import meta_checks
 
@@ -35,6 +38,35 @@ def test_checks_scikit_learn_runs_on_its_own_estimators(name):
 @pytest.mark.parametrize("name", DETECTORS)
 def test_meta_learning_checks(name, check):
     check(made(name, ENOUGH))
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_units_do_not_matter(name):
+    """Rows in nanometres and in metres have the same scores."""
+    fleet = make_fleet(n_tasks=6, n_rows=60, random_state=0)
+    X, y, task = fleet.arrays()
+    params = ENOUGH | {"n_iter": 30, "random_state": 0}
+    one, other = (
+        made(name, params).fit(rows, y, task=task).score_samples(rows, task=task)
+        for rows in (X, X * 1e-9)
+    )
+    np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02 * one.std())
+
+
+@pytest.mark.parametrize("name", sorted(set(DETECTORS) - {"UniversalDetector"}))
+def test_levels_that_differ_between_tasks_hide_nothing_inside_them(name):
+    """A column's level may differ 1,000 times as much between tasks as inside them."""
+    fleet = make_fleet(n_tasks=24, random_state=0)
+    rng = np.random.default_rng(0)
+    apart = TaskCollection(
+        [Task(t.id, t.X + rng.normal(0, 1000, t.X.shape[1]), t.y) for t in fleet]
+    )
+    det = made(name, {"n_iter": 100, "random_state": 0})
+    one, other = (
+        np.mean(list(few_shot_scores(det.fit(f[:18]), f[18:], n_support=10).values()))
+        for f in (fleet, apart)
+    )
+    assert other > one - 0.05
 
 
 def test_all_detectors_are_found():

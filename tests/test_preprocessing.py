@@ -59,6 +59,24 @@ def test_adapting_fits_new_tasks_and_leaves_the_old_as_they_were(fleet):
     np.testing.assert_array_equal(old.transform(X, task=task), before)
 
 
+def test_labelled_outliers_do_not_scale_their_task():
+    X = [[0.0], [2.0], [100.0], [1.0]]
+    y, task = [1, 1, -1, 0], ["a"] * 4
+    found = PerTaskTransformer().fit(X, y, task=task)
+    clean = PerTaskTransformer().fit([X[0], X[1], X[3]], task=["a"] * 3)
+    for fitted in (found, found.adapt(X, y, task=task)):
+        np.testing.assert_allclose(fitted.transform(X), clean.transform(X))
+    np.testing.assert_allclose(
+        PerTaskTransformer().fit_transform(X, y, task=task),
+        clean.transform(X, task=task),
+    )
+
+
+def test_a_task_of_labelled_outliers_alone_is_named():
+    with pytest.raises(ValueError, match="task 'b'"):
+        PerTaskTransformer().fit([[0.0], [1.0]], [1, -1], task=["a", "b"])
+
+
 def test_one_row_is_centred_only(fleet):
     new = PerTaskTransformer().fit(fleet[0].X).adapt(fleet[1].X[:1])
     np.testing.assert_allclose(new.transform(fleet[1].X), fleet[1].X - fleet[1].X[0])

@@ -9,6 +9,8 @@ from skmetaad import (
     MAMLAutoencoderDetector,
     MetaPrototypeDetector,
     PyODDetector,
+    Task,
+    TaskCollection,
     support_query_split,
 )
 from skmetaad._held_out import learned_offsets, two_fold_scores
@@ -183,6 +185,32 @@ def test_false_alarms_on_new_machines_are_near_the_share_asked_for(cls, n_suppor
         new = det.adapt(normal[:n_support])
         rates.append((new.predict(normal[n_support:]) == -1).mean())
     assert 0.05 < np.mean(rates) < 0.2
+
+
+def drifting(n_tasks, seed):
+    """Tasks of rows in time order, each moving away from where it began."""
+    rng = np.random.default_rng(seed)
+    tasks = []
+    for i in range(n_tasks):
+        away = 2 * np.linspace(0, 1, 120)[:, None] * rng.normal(size=4)
+        tasks.append(Task(f"{i}", rng.normal(size=(120, 4)) + away))
+    return TaskCollection(tasks)
+
+
+def test_drift_is_part_of_thresholds_that_are_learned_in_order():
+    known, new = drifting(24, 0), drifting(12, 1)
+    shares = []
+    for in_order in (False, True):
+        det = MetaPrototypeDetector(
+            n_iter=60, chronological=in_order, random_state=0
+        ).fit(known)
+        for fitted in (det, det.calibrate(drifting(24, 2))):
+            flagged = [
+                fitted.adapt(task.X[:60:6]).predict(task.X[60:]) == -1 for task in new
+            ]
+            shares.append(np.mean(flagged))
+    assert min(shares[:2]) > 0.2
+    assert all(0.04 < share < 0.18 for share in shares[2:])
 
 
 def test_calibrating_on_other_tasks_mends_thresholds_set_by_seen_ones():

@@ -1,8 +1,7 @@
 """Meta-learned autoencoder: MAML on the reconstruction of a task's support rows."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +22,8 @@ CRITIC = "critic."
 CRITIC_WIDTH = 32
 # The bound of log variances, which keeps rows unlike any before from overflowing.
 LARGEST = 2.0
+# Rows of noise drawn at once.
+BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class MAMLAutoencoder(MAML):
     noise: float = 0.2
     strength: float = 10.0
     separation_weight: float = 1.0
+    # Of the variant's noise. Adapting is a function of its rows, at the same seed.
+    seed: int = 0
 
     def init(self, generator: torch.Generator) -> Params:
         net = self.codec.init(generator)
@@ -67,24 +70,31 @@ class MAMLAutoencoder(MAML):
         """Return the bottleneck (T, R, b); means and log variances if variational."""
         return self.codec.encode(layers(net), z)
 
-    def seen(self, z: Tensor, *, noisy: bool) -> Tensor:
+    def drawn(self, n_rows: int, *, query: bool = False) -> Tensor | None:
+        """Return the noise (1, R, e) of a variant that has any."""
+        if self.variant == "denoising":
+            return white(n_rows, self.codec.n_features, 2 * self.seed + query)
+        if self.variant == "variational":
+            return white(n_rows, self.codec.width, 2 * self.seed + query)
+        return None
+
+    def seen(self, z: Tensor, noise: Tensor | None) -> Tensor:
         """Return the rows as the network sees them."""
-        if noisy and self.variant == "denoising":
-            return z + self.noise * white(z)
+        if noise is not None and self.variant == "denoising":
+            return z + self.noise * noise.to(z.dtype)
         return z
 
     def decode(self, net: Params, hidden: Tensor) -> Tensor:
         return self.codec.decode(layers(net), hidden)
 
     def errors(
-        self, net: Params, z: Tensor, *, noisy: bool = False
+        self, net: Params, z: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return squared errors (T, R, d), and what else speaks against a row (T, R).
 
-        `noisy` adds the variant's noise, to the input or to the bottleneck. It is the
-        same in every call, so that adapting is a function of its rows.
+        `noise` (1, R, e) of the variant goes into the input or the bottleneck.
         """
-        hidden = self.encode(net, self.seen(z, noisy=noisy))
+        hidden = self.encode(net, self.seen(z, noise))
         penalty = z.new_zeros(())
         if self.variant == "variational":
             mean, log_variance = hidden.chunk(2, dim=2)
@@ -94,8 +104,8 @@ class MAMLAutoencoder(MAML):
             divergence = mean.square() + log_variance.exp() - 1.0 - log_variance
             penalty = divergence.sum(dim=2) / z.shape[2]
             hidden = mean
-            if noisy:
-                hidden = mean + (0.5 * log_variance).exp() * white(mean)
+            if noise is not None:
+                hidden = mean + (0.5 * log_variance).exp() * noise.to(mean.dtype)
         else:
             hidden = ACTIVATIONS[self.codec.activation](hidden)
         return mse_loss(self.decode(net, hidden), z, reduction="none"), penalty
@@ -144,8 +154,10 @@ class MAMLAutoencoder(MAML):
     def _by_autograd(
         self, params: Params, z: Tensor, normal: Tensor, odd: Tensor, *, each: bool
     ) -> Iterator[Params]:
+        noise = self.drawn(z.shape[1])
+
         def support_loss(net: Params, z: Tensor) -> Tensor:
-            error, penalty = self.errors(net, z, noisy=True)
+            error, penalty = self.errors(net, z, noise)
             error = error.mean(dim=2) + penalty
             return (error * normal + softplus(1.0 - error) * odd).sum(dim=1)
 
@@ -164,7 +176,7 @@ class MAMLAutoencoder(MAML):
         )
         found = dense_inner_loop(
             params,
-            self.seen(z, noisy=True),
+            self.seen(z, self.drawn(z.shape[1])),
             z,
             loss,
             self.rates(params),
@@ -191,12 +203,19 @@ class MAMLAutoencoder(MAML):
         weight = torch.softmax(params[HEAD + "feature"], dim=0)
         return torch.log(error @ weight + penalty + 1e-6)
 
+    def loss(
+        self, params: Params, batch: Batch, weights: Sequence[float] | None = None
+    ) -> Tensor:
+        """Return the outer loss, with noise that is the batch's own."""
+        return MAML.loss(replace(self, seed=batch.seed), params, batch, weights)
+
     def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
         """Return query reconstruction of inliers plus separation from outliers."""
         z = as_seen(params, state, batch.query, self.standardize)
         net = params | state
-        error, penalty = self.errors(net, z, noisy=True)
-        if self.variant in ("plain", "adversarial"):  # no noise to be without
+        noise = self.drawn(z.shape[1], query=True)
+        error, penalty = self.errors(net, z, noise)
+        if noise is None:
             log_error = self._log(params, error, penalty)
         else:
             log_error = self._log_error(params, state, z)
@@ -216,7 +235,8 @@ class MAMLAutoencoder(MAML):
         """
         # The value is that of `hidden`, its gradient has the other sign.
         turned = 2 * hidden.detach() - hidden
-        real = self.criticise(params, white(hidden))
+        normal = white(hidden.shape[1], hidden.shape[2], 2 * self.seed + 1)
+        real = self.criticise(params, normal.to(hidden.dtype).expand_as(hidden))
         made = self.criticise(params, turned)
         lost = softplus(-real) + softplus(made)
         return (lost * inlier).sum() / inlier.sum().clamp_min(1.0)
@@ -235,13 +255,8 @@ def layers(net: Params) -> Params:
     }
 
 
-def white(like: Tensor) -> Tensor:
-    """Return noise (1, R, e) that depends on the shape alone; rows repeat after 256."""
-    n_rows = like.shape[1]
-    bank = _bank(like.shape[2]).to(like.dtype)
-    return bank[torch.arange(n_rows) % len(bank)].expand(like.shape)
-
-
-@cache
-def _bank(width: int) -> Tensor:
-    return torch.randn(256, width, generator=torch.Generator().manual_seed(0))
+def white(n_rows: int, width: int, seed: int) -> Tensor:
+    """Return normal noise (1, R, e), whose first rows do not hang on their number."""
+    drawn = torch.Generator().manual_seed(seed)
+    n_drawn = n_rows + -n_rows % BLOCK
+    return torch.randn(n_drawn, width, generator=drawn)[None, :n_rows]

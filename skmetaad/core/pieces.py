@@ -20,7 +20,8 @@ def in_pieces(batches: list[Batch], size: int) -> Iterator[tuple[float, list[Bat
     for start in range(0, n_tasks, size):
         here = slice(start, start + size)
         piece = [
-            Batch(*[None if v is None else v[here] for v in batch]) for batch in batches
+            Batch(*[v[here] if isinstance(v, Tensor) else v for v in batch])
+            for batch in batches
         ]
         yield len(piece[0].support) / n_tasks, piece
 

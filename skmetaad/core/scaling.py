@@ -31,11 +31,12 @@ def fleet_moments(
         within = np.zeros(X.shape[1])
     between = mean.var(axis=0)
     spread = within + between
-    tiny = 1e-12 * (1.0 + overall**2)
-    flat = spread <= tiny
+    # What rounding leaves of a constant feature, as scikit-learn's scalers bound it.
+    flat = spread <= (len(X) * np.finfo(np.float64).eps * overall) ** 2
     # A feature that is constant inside every task still gets a small within-task
     # variance, so that a departure counts without deciding all on its own.
-    within = np.where(flat, 1.0, np.maximum(within, 1e-2 * spread))
+    constant = within <= 1e-12 * spread
+    within = np.where(flat, 1.0, np.where(constant, 1e-2 * spread, within))
     return {
         "center": overall + mean.mean(axis=0),
         "total": np.where(flat, 1.0, spread),

@@ -16,7 +16,8 @@ RATE = "rate."
 class Batch(NamedTuple):
     """A meta-batch: support (B, K, d), its labels (B, K), query (B, Q, d), labels.
 
-    `task` has the code of each episode's task, where there is one.
+    `task` has the code of each episode's task, where there is one; `seed` is that of
+    the noise of methods that have any.
     """
 
     support: Tensor
@@ -24,6 +25,7 @@ class Batch(NamedTuple):
     query: Tensor
     query_y: Tensor
     task: Tensor | None = None
+    seed: int = 0
 
 
 class NotFinite(ArithmeticError):

@@ -20,7 +20,7 @@ def make_tables(
     mostly zero. In two tables of three the outliers are the rare values of a node that
     is then removed, as in one-class benchmarks made of classification tables. In the
     others they are departures from the model as ADBench [1]_ names them: local (noise
-    added), global (values from twice the range), dependency (columns drawn alone), or
+    added), global (from 1.1 times the range), dependency (columns drawn alone), or
     clustered (moved together).
 
     Parameters

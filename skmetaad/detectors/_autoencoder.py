@@ -82,7 +82,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         "denoising" reconstructs rows from noisy ones [6]_; "variational" has a normal
         distribution per row at the bottleneck, and minus the evidence's lower bound in
         place of the error [7]_; "adversarial" has a critic that tells bottlenecks from
-        a normal distribution, and the encoder against it [8]_. Scoring adds no noise.
+        a normal distribution, and the encoder against it [8]_, not with "reptile",
+        whose outer loop has no gradient. Meta-training draws new noise for every
+        episode, adapting always the same; scoring has none.
     noise : float, default=0.2
         Standard deviation of the noise of "denoising", in units of a task's features.
     anomaly_score : {"reconstruction", "mahalanobis"}, default="reconstruction"
@@ -346,6 +348,11 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         return DenseCodec(sizes, self.activation)
 
     def _core(self, n_features, n_parts=1):
+        if self.variant == "adversarial" and self.algorithm == "reptile":
+            raise ValueError(
+                "variant='adversarial' with algorithm='reptile': expected another "
+                "algorithm, whose outer loop has gradients for the encoder."
+            )
         single = MAMLAutoencoder(
             self._codec(n_features),
             standardize=self.standardize,

@@ -31,6 +31,7 @@ class Episoder:
         self.rows, self.y, self.code, self.rng = rows, y, code, rng
         self.options = options
         self.generator = generator(rng)
+        self.seed = self.generator.initial_seed() % 2**32
         self.sampler = self.other_sampler()
 
     def other_sampler(self, **options):
@@ -39,12 +40,14 @@ class Episoder:
 
     def __call__(self, n_episodes, tasks, sampler=None):
         drawn = (sampler or self.sampler).draw(n_episodes, self.rng, tasks=tasks)
+        self.seed += 1
         batch = Batch(
             self.rows[torch.from_numpy(drawn.support)],
             torch.from_numpy(drawn.support_y),
             self.rows[torch.from_numpy(drawn.query)],
             torch.from_numpy(drawn.query_y),
             torch.from_numpy(drawn.task),
+            self.seed,
         )
         return with_departures(batch, self.generator)
 

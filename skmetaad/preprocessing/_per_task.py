@@ -5,7 +5,11 @@ import copy
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
 
 from skmetaad._ids import factorize, lookup
 
@@ -55,8 +59,8 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_rows, n_features)
             Rows of all tasks.
-        y : object, default=None
-            Ignored.
+        y : array-like of shape (n_rows,), default=None
+            Labels; rows labelled -1 do not count.
         task : array-like of shape (n_rows,), default=None
             The task id of each row.
 
@@ -64,9 +68,14 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         -------
         self : object
             The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            When all rows of a task are labelled -1.
         """
         X = validate_data(self, X, dtype=[np.float64, np.float32])
-        return self._fit_parts(X, task)
+        return self._fit_parts(X, y, task)
 
     def transform(self, X, *, task=None):
         """Transform each row by its task's transformer.
@@ -109,8 +118,8 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         ----------
         X : array-like of shape (n_rows, n_features)
             Rows of all tasks.
-        y : object, default=None
-            Ignored.
+        y : array-like of shape (n_rows,), default=None
+            Labels; rows labelled -1 do not count in fitting.
         task : array-like of shape (n_rows,), default=None
             The task id of each row.
 
@@ -141,14 +150,20 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         adapted = copy.copy(self)
         X = validate_data(adapted, X, dtype=[np.float64, np.float32], reset=False)
-        if y is not None and np.any(np.asarray(y) == -1):
-            kept = np.asarray(y) != -1
-            X, task = X[kept], None if task is None else np.asarray(task)[kept]
-        return adapted._fit_parts(X, task)
+        return adapted._fit_parts(X, y, task)
 
-    def _fit_parts(self, X, task):
+    def _fit_parts(self, X, y, task):
         base = StandardScaler() if self.transformer is None else self.transformer
         code, ids = factorize(task, len(X))
+        if y is not None:
+            kept = np.asarray(y) != -1
+            check_consistent_length(X, kept)
+            for i in np.setdiff1d(code, code[kept]):
+                raise ValueError(
+                    f"task {ids[i]!r} labels every row as an outlier (-1): expected at "
+                    "least one inlier or unlabelled row."
+                )
+            X, code = X[kept], code[kept]
         self.transformers_ = {
             name: clone(base).fit(X[code == i]) for i, name in enumerate(ids)
         }
