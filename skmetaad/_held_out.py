@@ -1,10 +1,20 @@
 """Scores of rows that a detector was not adapted on: the ground of its thresholds."""
 
+from functools import partial
+
 import numpy as np
+from sklearn.utils import gen_batches
 
 from skmetaad._rows import padded
 from skmetaad.episodes import EpisodeSampler
-from skmetaad.thresholds import SHOTS, balanced_offsets, fleet_offsets, own_quantile
+from skmetaad.thresholds import (
+    LABELLED_SHOTS,
+    N_LABELLED,
+    SHOTS,
+    balanced_offsets,
+    fleet_offsets,
+    own_quantile,
+)
 
 
 def two_fold_scores(detector, X, y, mask):
@@ -43,21 +53,40 @@ def learned_offsets(detector, rows, rng, tasks=None, *, balanced=False):
 
     Learned on the given task codes of the rows; None: on all. From fresh inliers alone,
     or if `balanced` from outliers too. The fresh ones come later than those adapted on
-    where the detector is `chronological`.
+    where the detector is `chronological`. "labelled" has the same for supports that
+    hold outliers labelled as such, where the rows do.
     """
-    n_tasks = rows.n_tasks if tasks is None else len(tasks)
-    n_episodes = int(np.clip(n_tasks, *detector._n_prior_episodes))
+    tasks = np.arange(rows.n_tasks) if tasks is None else tasks
+    learn = partial(_offsets_by_shots, detector, rows, rng, balanced=balanced)
+    found = {"contamination": detector.contamination, **learn(tasks, SHOTS)}
+    if rows.y is not None:
+        n_outliers = np.bincount(rows.code[rows.y == -1], minlength=rows.n_tasks)
+        tasks = tasks[n_outliers[tasks] > 0]
+        if len(tasks):
+            found["labelled"] = [
+                learn(tasks, LABELLED_SHOTS, n_outliers=n) for n in N_LABELLED
+            ]
+    return found
+
+
+def _offsets_by_shots(detector, rows, rng, tasks, all_shots, *, balanced, n_outliers=0):
+    n_episodes = int(np.clip(len(tasks), *detector._n_prior_episodes))
     if balanced:  # how outliers are drawn is chance, too
         n_episodes = detector._n_prior_episodes[1]
     sizes = np.bincount(rows.code if rows.y is None else rows.code[rows.y != -1])
     in_order = getattr(detector, "chronological", False)
     if in_order:  # the first half is there to adapt on
         sizes = sizes // 2
-    shots = [k for k in SHOTS if k < np.median(sizes)] or [1]
+    shots = [k for k in all_shots if k < np.median(sizes)] or [1]
     found = []
     for n_support in shots:
         sampler = EpisodeSampler(
-            rows.y, rows.code, n_support=n_support, n_query=64, chronological=in_order
+            rows.y,
+            rows.code,
+            n_support=n_support,
+            n_support_outliers=n_outliers,
+            n_query=64,
+            chronological=in_order,
         )
         if balanced and sampler.negatives_ == "synthetic":
             raise ValueError(
@@ -65,15 +94,10 @@ def learned_offsets(detector, rows, rng, tasks=None, *, balanced=False):
                 "labelled -1, or several tasks, whose rows are each other's outliers."
             )
         drawn = sampler.draw(n_episodes, rng, tasks=tasks)
-        X, y, mask = padded(rows, drawn.support)
-        state = detector._adapt(X, y, mask)
-        own = own_quantile(
-            detector._held_out(X, y, mask, state), detector.contamination
-        )
         # The first rows of a query are its inliers.
         n_inliers = (drawn.query_y[0] == 1).sum()
         query = drawn.query if balanced else drawn.query[:, :n_inliers]
-        scores = detector._score(state, rows.X[query].astype(np.float64))
+        own, scores = _judged(detector, rows, drawn, query)
         if balanced:
             parts = np.split(scores, [n_inliers], axis=1)
             offsets = balanced_offsets(own, *parts)
@@ -82,3 +106,18 @@ def learned_offsets(detector, rows, rng, tasks=None, *, balanced=False):
         found.append((n_support, *offsets))
     names = ("shots", "level", "center", "slope", "spread")
     return dict(zip(names, np.array(found, dtype=np.float64).T, strict=True))
+
+
+def _judged(detector, rows, drawn, query):
+    """Return own quantiles (T,) of episodes' supports, and scores of query rows."""
+    widest = max(drawn.support.shape[1], query.shape[1])
+    size = max(1, detector._step(rows.X) // widest)
+    own, scores = [], []
+    for part in gen_batches(len(query), size):
+        X, y, mask = padded(rows, drawn.support[part])
+        state = detector._adapt(X, y, mask)
+        held_out = detector._held_out(X, y, mask, state)
+        own.append(own_quantile(held_out, detector.contamination))
+        queried = rows.X[query[part]].astype(np.float64)
+        scores.append(detector._score(state, queried))
+    return np.concatenate(own), np.concatenate(scores)

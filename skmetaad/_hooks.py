@@ -67,10 +67,17 @@ class Hooks(metaclass=ABCMeta):
 
     def _offsets(self, X, y, mask, state):
         """Return one threshold per task from held-out scores and the fleet's prior."""
+        learned_for = self.offset_prior_["contamination"]
+        if self.contamination != learned_for:
+            raise ValueError(
+                f"contamination={self.contamination!r}, but thresholds are learned for "
+                f"{learned_for}: expected that, or fit or calibrate before adapt."
+            )
         scores = self._held_out(X, y, mask, state)
         n_support = (mask & (y != -1)).sum(axis=1)
+        n_outliers = (mask & (y == -1)).sum(axis=1)
         own = own_quantile(scores, self.contamination)
-        return task_offsets(own, n_support, self.offset_prior_)
+        return task_offsets(own, n_support, self.offset_prior_, n_outliers)
 
     def _prior(self, rows, rng):
         """Return what tasks tell about thresholds."""

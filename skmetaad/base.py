@@ -193,23 +193,22 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            When the rows, labels or task ids are not usable, or `balanced` is True and
-            the rows have no outliers, or the detector sets thresholds by other means.
+            When the rows, labels, task ids or parameters are not usable, or `balanced`
+            is True and the rows have no outliers, or the detector sets thresholds by
+            other means.
         """
         check_is_fitted(self)
-        rows = check_rows(self, X, y, task, reset=False)
-        rng, calibrated = np.random.default_rng(0), copy.copy(self)
-        if not balanced:
-            calibrated.offset_prior_ = calibrated._prior(rows, rng)
-        elif self.offset_prior_ is None:
+        self._validate_params()
+        if self.offset_prior_ is None:
             raise ValueError(
-                f"balanced=True, but {type(self).__name__} sets thresholds without "
-                "what other tasks tell: expected balanced=False."
+                f"{type(self).__name__} sets thresholds without what other tasks tell: "
+                "calibrate has nothing to learn."
             )
-        else:
-            calibrated.offset_prior_ = learned_offsets(
-                calibrated, rows, rng, balanced=True
-            )
+        calibrated = copy.copy(self)
+        rows = check_rows(copy.copy(self), X, y, task, reset=self._any_width)
+        calibrated.offset_prior_ = learned_offsets(
+            calibrated, rows, np.random.default_rng(0), balanced=balanced
+        )
         return calibrated
 
     def score_samples(self, X, *, task=None):
@@ -301,7 +300,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         """
         return self.fit(X, y, task=task).predict(X, task=task)
 
-    def score(self, X, y=None, *, task=None):
+    def score(self, X, y=None, *, task=None, sample_weight=None):
         """Return the mean few-shot AUROC over tasks.
 
         From each task, 10 support rows are drawn (fewer from small tasks), the detector
@@ -316,6 +315,8 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             outliers, and for a single task synthetic departures do.
         task : array-like of shape (n_rows,), default=None
             The task id of each row.
+        sample_weight : None, default=None
+            Not supported; pipelines hand it on.
 
         Returns
         -------
@@ -329,7 +330,11 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         from skmetaad.metrics import few_shot_scores
 
         check_is_fitted(self)
-        width = self.n_features_in_ * self._any_width
-        check_features(self, unpack(X, None, None, width)[0], reset=False)
+        if sample_weight is not None:
+            raise ValueError(
+                f"sample_weight={sample_weight!r}: expected None, tasks count the same."
+            )
+        if not self._any_width:  # before any support is drawn
+            check_features(self, unpack(X, None, None, 0)[0], reset=False)
         values = few_shot_scores(self, X, y, task=task)
         return float(np.mean(list(values.values())))

@@ -8,6 +8,9 @@ __all__ = ["balanced_offsets", "fleet_offsets", "own_quantile", "task_offsets"]
 
 # Shots at which a fleet's offsets are learned.
 SHOTS = (1, 2, 5, 10, 20, 50)
+# The same for supports with labelled outliers, and how many these are.
+LABELLED_SHOTS = (2, 10, 50)
+N_LABELLED = (1, 4)
 
 
 def own_quantile(scores, contamination):
@@ -168,7 +171,7 @@ def _bandwidth(scores):
     return max(0.9 * spread * scores.size**-0.2, 1e-300)
 
 
-def task_offsets(own, n_support, fleet):
+def task_offsets(own, n_support, fleet, n_outliers=None):
     r"""Return the offset of each task: the fleet's, moved towards its own quantile.
 
     .. math:: o_t = level_K + \beta_K m_t + (q_t - \bar q_K - m_t), \quad
@@ -179,6 +182,9 @@ def task_offsets(own, n_support, fleet):
     about such a task (a limited translation rule [1]_). The fleet's numbers are
     interpolated linearly in the logarithm of K, the number of support rows.
 
+    Where the fleet tells what labelled outliers in a support do to scores, the offsets
+    of tasks that have some are interpolated in the logarithm of their number, too.
+
     Parameters
     ----------
     own : ndarray of shape (n_tasks,)
@@ -187,7 +193,10 @@ def task_offsets(own, n_support, fleet):
         Support rows of each task that are not labelled as outliers.
     fleet : dict of str to ndarray
         "shots", ascending, and "level", "center", "slope" and "spread" at each, as
-        `fleet_offsets` returns them.
+        `fleet_offsets` returns them; "labelled", a pair of dicts of the same arrays
+        for one and for four labelled outliers per support, where the fleet has any.
+    n_outliers : ndarray of shape (n_tasks,), default=None
+        Support rows of each task that are labelled as outliers; None: there are none.
 
     Returns
     -------
@@ -209,6 +218,11 @@ def task_offsets(own, n_support, fleet):
     >>> task_offsets(np.array([-4.0, -9.0, np.nan]), np.array([10, 10, 10]), fleet)
     array([-3., -8., -2.])
     """
+    if n_outliers is not None and "labelled" in fleet and np.any(n_outliers):
+        few, many = (task_offsets(own, n_support, each) for each in fleet["labelled"])
+        share = np.interp(np.log(np.maximum(n_outliers, 1)), np.log(N_LABELLED), (0, 1))
+        labelled = few + share * (many - few)
+        return np.where(n_outliers, labelled, task_offsets(own, n_support, fleet))
     shots = np.log(fleet["shots"])
     at = np.interp(np.log(np.maximum(n_support, 1)), shots, np.arange(len(shots)))
     low = at.astype(np.int64)

@@ -6,8 +6,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmetaad import (
     LabelsIgnoredWarning,
@@ -17,6 +21,7 @@ from skmetaad import (
     Task,
     TaskCollection,
 )
+from skmetaad.core.train import meta_train
 from skmetaad.datasets import make_fleet
 
 BOTH = [MetaPrototypeDetector, MAMLAutoencoderDetector]
@@ -68,21 +73,22 @@ def test_history_and_n_iter(fitted):
     assert fitted.history_["loss"][-10:].mean() < fitted.history_["loss"][:10].mean()
 
 
+def test_pipelines_score_where_tasks_are_routed(fleet):
+    X, y, task = fleet[:6].arrays()
+    det = MetaPrototypeDetector(n_iter=5, n_networks=1, random_state=0)
+    with config_context(enable_metadata_routing=True):
+        pipe = make_pipeline(StandardScaler(), det).fit(X, y, task=task)
+        got = pipe.score(X, y, task=task)
+    Z = StandardScaler().fit_transform(X)
+    assert got == pytest.approx(clone(det).fit(Z, y, task=task).score(Z, y, task=task))
+    with pytest.raises(ValueError, match="sample_weight"):
+        det.fit(X, y, task=task).score(X, y, task=task, sample_weight=np.ones(len(X)))
+
+
 def test_share_of_flagged_training_rows_is_contamination(fleet):
     X, _, _ = fleet[:4].arrays()
     det = MetaPrototypeDetector(n_iter=5, contamination=0.2, random_state=0).fit(X)
     assert (det.predict(X) == -1).mean() == pytest.approx(0.2, abs=2 / len(X))
-
-
-@pytest.mark.parametrize("n_support", [1, 5, 10, 50])
-def test_false_alarm_rate_on_new_tasks_is_near_contamination(fitted, n_support):
-    fresh = make_fleet(n_tasks=16, n_rows=120, n_features=6, random_state=0)[10:]
-    rates = []
-    for task in fresh:
-        rows = np.flatnonzero(task.y == 1)
-        new = fitted.adapt(task.X[rows[:n_support]])
-        rates.append((new.predict(task.X[rows[n_support:]]) == -1).mean())
-    assert 0.01 < np.mean(rates) < 0.3
 
 
 def test_larger_contamination_flags_more(fleet):
@@ -158,14 +164,34 @@ def test_thinned_support_is_capped(fleet):
     assert det.adapt(fleet[5].X).reference_["inlier"].shape == (1, 16)
 
 
-def test_early_stopping_keeps_the_best_parameters(fleet):
+def test_early_stopping_keeps_the_best_parameters():
+    found, seen = iter([3.0, 1.0, 2.0, 2.5, 0.0]), []
+
+    def validate(params):
+        seen.append(params["weight"].item())
+        return next(found)
+
+    trained = meta_train(
+        {"weight": torch.tensor(5.0)},
+        lambda params, batches, progress: [params["weight"].square()],
+        lambda: [],
+        n_iter=9,
+        learning_rate=0.1,
+        validate=validate,
+        every=1,
+        patience=2,
+    )
+    assert trained.validation_loss == [3.0, 1.0, 2.0, 2.5]
+    assert len(trained.loss) == 4 and len(set(seen)) == 4
+    assert trained.params["weight"].item() == seen[1]
+
+
+def test_early_stopping_measures_tasks_that_training_leaves_out(fleet):
     det = MetaPrototypeDetector(
-        n_iter=400, early_stopping=True, n_iter_no_change=1, random_state=0
+        n_iter=60, early_stopping=True, n_iter_no_change=1, random_state=0
     ).fit(fleet)
-    measured = det.history_["validation_loss"]
-    assert len(measured) >= 1
+    assert 1 <= len(det.history_["validation_loss"]) <= 3
     assert det.n_iter_ == len(det.history_["loss"])
-    assert np.isfinite(measured).all()
 
 
 def test_early_stopping_needs_two_tasks(fleet):

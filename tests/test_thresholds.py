@@ -9,12 +9,14 @@ from skmetaad import (
     MAMLAutoencoderDetector,
     MetaPrototypeDetector,
     PyODDetector,
+    RelationNetworkDetector,
     Task,
     TaskCollection,
+    UniversalDetector,
     support_query_split,
 )
 from skmetaad._held_out import learned_offsets, two_fold_scores
-from skmetaad.datasets import make_fleet
+from skmetaad.datasets import make_fleet, make_tables
 from skmetaad.thresholds import (
     balanced_offsets,
     fleet_offsets,
@@ -114,8 +116,9 @@ def test_calibrating_on_outliers_needs_some():
         det.calibrate(normal, balanced=True)
     knn = pytest.importorskip("pyod.models.knn").KNN()
     knn = PyODDetector(knn).fit(fleet)
-    with pytest.raises(ValueError, match="balanced=True, but PyODDetector"):
-        knn.calibrate(fleet, balanced=True)
+    for balanced in (True, False):
+        with pytest.raises(ValueError, match="PyODDetector sets thresholds without"):
+            knn.calibrate(fleet, balanced=balanced)
 
 
 def test_a_task_unlike_the_fleet_keeps_its_own_quantile():
@@ -213,6 +216,45 @@ def test_drift_is_part_of_thresholds_that_are_learned_in_order():
     assert all(0.04 < share < 0.18 for share in shares[2:])
 
 
+@pytest.mark.parametrize("cls", [MAMLAutoencoderDetector, RelationNetworkDetector])
+def test_labelled_outliers_in_a_support_leave_false_alarms_where_they_were(cls):
+    fleet = make_fleet(n_tasks=110, n_rows=100, random_state=0)
+    det = cls(n_iter=80, random_state=0).fit(fleet[:40])
+    calibrated = det.calibrate(fleet[40:80])
+    shares = {n: [] for n in (0, 1, 3, 8)}
+    for task in fleet[80:]:
+        inlier, outlier = (np.flatnonzero(task.y == label) for label in (1, -1))
+        for n, found in shares.items():
+            support = np.r_[inlier[:10], outlier[:n]]
+            y = task.y[support] if n else None
+            for fitted in (det, calibrated):
+                adapted = fitted.adapt(task.X[support], y)
+                found.append(np.mean(adapted.predict(task.X[inlier[10:]]) == -1))
+    assert all(0.04 < np.mean(found) < 0.18 for found in shares.values())
+
+
+def test_another_contamination_needs_thresholds_learned_anew():
+    fleet = make_fleet(n_tasks=6, n_rows=60, random_state=0)
+    det = MetaPrototypeDetector(n_iter=5, n_networks=1, random_state=0).fit(fleet)
+    before = det.adapt(fleet[:2]).task_offsets_
+    det.set_params(contamination=0.3)
+    with pytest.raises(ValueError, match="contamination=0.3.*0.1.*calibrate"):
+        det.adapt(fleet[:2])
+    assert (det.calibrate(fleet).adapt(fleet[:2]).task_offsets_ > before).all()
+    with pytest.raises(ValueError, match="contamination"):
+        det.set_params(contamination=7).calibrate(fleet)
+
+
+def test_calibrating_learns_from_any_number_of_tasks_of_any_width():
+    tables = make_tables(3, n_rows=(80, 90), n_features=(4, 5), random_state=0)
+    wide = make_tables(5, n_rows=(80, 90), n_features=(9, 12), random_state=1)
+    det = UniversalDetector().fit(tables)
+    calibrated = det.calibrate(wide)
+    assert set(calibrated.offset_prior_) == {"labelled", *det.offset_prior_}
+    assert 0 < det.score(wide) <= 1
+    assert (calibrated.adapt(tables).task_offsets_ != det.task_offsets_).all()
+
+
 def test_calibrating_on_other_tasks_mends_thresholds_set_by_seen_ones():
     """Networks that have learned few tasks by heart score these too well."""
     fleet = make_fleet(n_tasks=60, random_state=0)
@@ -236,11 +278,12 @@ def test_calibrating_on_other_tasks_mends_thresholds_set_by_seen_ones():
 def test_tasks_held_out_by_fit_set_the_thresholds(monkeypatch):
     seen = []
 
-    def spy(detector, rows, rng, tasks=None):
+    def spy(detector, rows, rng, tasks=None, **options):
         seen.append(tasks)
-        return learned_offsets(detector, rows, rng, tasks)
+        return learned_offsets(detector, rows, rng, tasks, **options)
 
-    monkeypatch.setattr("skmetaad.detectors._torch.learned_offsets", spy)
+    for module in ("detectors._torch", "base"):
+        monkeypatch.setattr(f"skmetaad.{module}.learned_offsets", spy)
     fleet = make_fleet(n_tasks=10, random_state=0)
     det = MetaPrototypeDetector(n_iter=5, early_stopping=True, random_state=0)
     det.fit(fleet)

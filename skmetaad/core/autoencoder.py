@@ -34,7 +34,6 @@ class MAMLAutoencoder(MAML):
     standardize: bool = True
     variant: str = "plain"
     noise: float = 0.2
-    strength: float = 10.0
     separation_weight: float = 1.0
     # Of the variant's noise. Adapting is a function of its rows, at the same seed.
     seed: int = 0
@@ -136,9 +135,7 @@ class MAMLAutoencoder(MAML):
         """Yield what `adapt` returns, with weights in whatever form is cheaper."""
         inlier, outlier = mask & (y != -1), mask & (y == -1)
         normal, odd = share(inlier, support), share(outlier, support)
-        mean, scale = task_moments(
-            params, support, inlier.to(support.dtype), self.strength
-        )
+        mean, scale = task_moments(params, support, inlier.to(support.dtype))
         state = {"mean": mean, "scale": scale}
         z = as_seen(params, state, support, self.standardize)
         adapted = self._by_hand if self.written_out else self._by_autograd

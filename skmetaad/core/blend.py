@@ -124,12 +124,14 @@ def _separation(
 
 
 def _rank(params: Params, z: Tensor, y: Tensor, n_support: Tensor) -> float:
-    """Return the mean AUROC over episodes, ties counting half."""
+    """Return the mean AUROC over episodes, ties counting half.
+
+    All episodes have as many outliers.
+    """
     total = _total(params, z, n_support)
-    gap = total.unsqueeze(2) - total.unsqueeze(1)
-    pair = (y == -1).unsqueeze(2) & (y == 1).unsqueeze(1)
-    won = (gap > 0).to(total.dtype) + 0.5 * (gap == 0).to(total.dtype)
-    return float((won * pair).sum() / pair.sum())
+    outlier, inlier = (total[y == label].view(len(y), -1) for label in (-1, 1))
+    lead = (outlier.unsqueeze(2) - inlier.unsqueeze(1)).sign()
+    return float(0.5 + 0.5 * lead.mean())
 
 
 def _calibrated(

@@ -26,7 +26,6 @@ class MAMLClassifier(MAML):
 
     encoder: Encoder
     standardize: bool = True
-    strength: float = 10.0
     crossed: bool = False
 
     @property
@@ -76,9 +75,7 @@ class MAMLClassifier(MAML):
         each: bool = False,
     ) -> Iterator[Params]:
         inlier, outlier = mask & (y != -1), mask & (y == -1)
-        mean, scale = task_moments(
-            params, support, inlier.to(support.dtype), self.strength
-        )
+        mean, scale = task_moments(params, support, inlier.to(support.dtype))
         state = {"mean": mean, "scale": scale}
         z = as_seen(params, state, support, self.standardize)
         normal, odd = share(inlier, z), share(outlier, z)

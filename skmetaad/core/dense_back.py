@@ -95,7 +95,7 @@ def _clipped(
     loss: Loss, frame: Frame, step: Step, ways: list[Way], found: dict[str, Tensor]
 ) -> list[Way]:
     """Return the directions in which shortened gradients are differentiated."""
-    own, seen = gradients(frame, step), seen_gradients(frame, step)
+    own, seen = gradients(frame, step), seen_gradients(step)
     ways = [(alpha * direction, at_bias) for direction, alpha, at_bias in ways]
     inner, by = inner_products(own, ways)[:, None, None], step.by
     away = torch.where(by < 1.0, by**3 * inner / loss.clip**2, 0.0)

@@ -144,7 +144,7 @@ def take_step(loss: Loss, frame: Frame, layers: list[Layer]) -> Step:
     )
     if loss.clip is None:
         return step
-    square = inner_products(gradients(frame, step), seen_gradients(frame, step))
+    square = inner_products(gradients(frame, step), seen_gradients(step))
     return step._replace(by=shortening(square, loss.clip)[:, None, None])
 
 
@@ -185,7 +185,7 @@ def gradients(frame: Frame, step: Step) -> list[Layer]:
     return found
 
 
-def seen_gradients(frame: Frame, step: Step) -> list[Layer]:
+def seen_gradients(step: Step) -> list[Layer]:
     """Return the gradients times the metrics of the first and the last layer."""
     changes = [*step.changes[:-1], step.lowered]
     return [

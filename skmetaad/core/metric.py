@@ -26,7 +26,6 @@ class Metric(ABC):
 
     encoder: Encoder
     standardize: bool = True
-    strength: float = 10.0
     crossed: bool = False
 
     def init(self, generator: torch.Generator) -> Params:
@@ -49,9 +48,7 @@ class Metric(ABC):
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling and what it keeps of its embedded support."""
         inlier = mask & (y != -1)
-        mean, scale = task_moments(
-            params, support, inlier.to(support.dtype), self.strength
-        )
+        mean, scale = task_moments(params, support, inlier.to(support.dtype))
         state = {"mean": mean, "scale": scale, "inlier": inlier}
         state["outlier"] = mask & (y == -1)
         embedded = self.embed(params, state, support)

@@ -38,7 +38,6 @@ class Prototype:
     n_prototypes: int = 1
     n_neighbors: int = 1
     standardize: bool = True
-    strength: float = 10.0
     crossed: bool = False
 
     def init(self, generator: torch.Generator) -> Params:
@@ -79,7 +78,7 @@ class Prototype:
         inlier = mask & (y != -1)
         weight = inlier.to(support.dtype)
         if self.standardize:
-            mean, scale = task_moments(params, support, weight, self.strength)
+            mean, scale = task_moments(params, support, weight)
         else:
             mean = support.new_zeros(len(support), 1, support.shape[-1])
             scale = (1.0 / params["row_scale"]).expand_as(mean)

@@ -6,6 +6,9 @@ from torch import Tensor
 
 from skmetaad.core.nets import Params
 
+# For how many rows the variance within the fleet's tasks counts.
+STRENGTH = 10.0
+
 
 def fleet_moments(
     X: np.ndarray, y: np.ndarray | None, code: np.ndarray
@@ -52,21 +55,21 @@ def _sum_by(X: np.ndarray, code: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 def task_moments(
-    moments: Params, support: Tensor, weight: Tensor, strength: float
+    moments: Params, support: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
     r"""Return each task's mean and deviation, (T, 1, d), shrunk to the fleet's.
 
     With K weighted rows centered on the fleet, within-task variance w and between-task
     variance b, the mean is the posterior mean of a normal model,
     :math:`(\sum x / w) / (K / w + 1 / b)`, and the variance
-    :math:`(\nu w + \sum (x - m)^2) / (\nu + K)` with :math:`\nu` = `strength`.
+    :math:`(\nu w + \sum (x - m)^2) / (\nu + K)` with :math:`\nu` = STRENGTH.
     """
     weight = weight.unsqueeze(-1)
     n = weight.sum(dim=1, keepdim=True)
     total = (support * weight).sum(dim=1, keepdim=True)
     mean = total / (n + moments["within"] / moments["between"])
     square = ((support - mean) ** 2 * weight).sum(dim=1, keepdim=True)
-    variance = (strength * moments["within"] + square) / (strength + n)
+    variance = (STRENGTH * moments["within"] + square) / (STRENGTH + n)
     return mean, variance.sqrt()
 
 

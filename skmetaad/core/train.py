@@ -11,6 +11,8 @@ from skmetaad.core.nets import Params
 
 # Begins the names of inner rates.
 RATE = "rate."
+# The largest norm of a meta-gradient.
+LONGEST = 1.0
 
 
 class Batch(NamedTuple):
@@ -39,7 +41,6 @@ class Trained:
     params: Params
     loss: list[float]
     validation_loss: list[float]
-    n_iter: int
 
 
 def meta_train(
@@ -50,7 +51,6 @@ def meta_train(
     n_iter: int,
     learning_rate: float,
     weight_decay: float = 0.0,
-    max_norm: float = 1.0,
     validate: Callable[[Params], float] | None = None,
     every: int = 25,
     patience: int = 5,
@@ -78,7 +78,7 @@ def meta_train(
     ]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_iter)
-    result = Trained(params, [], [], 0)
+    result = Trained(params, [], [])
     best, best_params, stale = float("inf"), None, 0
     for i in range(n_iter):
         optimizer.zero_grad(set_to_none=True)
@@ -88,11 +88,10 @@ def meta_train(
                 raise NotFinite(f"the loss of meta-iteration {i} is {loss.item()}")
             loss.backward()
             total += loss.item()
-        torch.nn.utils.clip_grad_norm_(values, max_norm)
+        torch.nn.utils.clip_grad_norm_(values, LONGEST)
         optimizer.step()
         schedule.step()
         result.loss.append(total)
-        result.n_iter = i + 1
         if validate is not None and ((i + 1) % every == 0 or i + 1 == n_iter):
             now = validate(params)
             result.validation_loss.append(now)

@@ -7,8 +7,6 @@ from skmetaad.tasks import TaskCollection
 
 __all__ = ["make_tables"]
 
-KINDS = ("rare_class", "departure")
-
 
 def make_tables(
     n_tasks=10, *, n_rows=(300, 3000), n_features=(3, 60), random_state=None

@@ -160,7 +160,7 @@ class TorchMetaDetector(BaseMetaDetector):
             "loss": np.array(trained.loss),
             "validation_loss": np.array(trained.validation_loss),
         }
-        self.n_iter_ = trained.n_iter
+        self.n_iter_ = len(trained.loss)
         learned = {**to_tensors(fixed, torch.float32), **trained.params}
         with torch.no_grad():
             after = self._after(core, learned, draw, self._unseen(parts, held_out))

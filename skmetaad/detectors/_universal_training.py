@@ -92,7 +92,7 @@ def _double(weights):
 
 def offsets_at(weights, contamination):
     """Return the fleet of `thresholds.task_offsets` for one share of rows."""
-    fleet = {"shots": np.array(SHOTS, np.float64)}
+    fleet = {"shots": np.array(SHOTS, np.float64), "contamination": contamination}
     for name in PRIOR:
         table = np.asarray(weights["prior." + name], np.float64)
         fleet[name] = np.array([np.interp(contamination, LEVELS, row) for row in table])
