@@ -13,7 +13,8 @@ from skmetaad._compat import Interval, fit_context
 from skmetaad._held_out import learned_offsets
 from skmetaad._hooks import Hooks
 from skmetaad._restore import restored_on_error
-from skmetaad._rows import check_features, check_rows, unpack
+from skmetaad._rows import check_features, check_rows
+from skmetaad.tasks import as_collection
 
 __all__ = ["BaseMetaDetector"]
 
@@ -334,7 +335,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             raise ValueError(
                 f"sample_weight={sample_weight!r}: expected None, tasks count the same."
             )
-        if not self._any_width:  # before any support is drawn
-            check_features(self, unpack(X, None, None, 0)[0], reset=False)
+        if as_collection(X) is None:  # adapt checks tasks, whose widths may differ
+            check_features(self, X, reset=False)
         values = few_shot_scores(self, X, y, task=task)
         return float(np.mean(list(values.values())))

@@ -144,14 +144,25 @@ def test_pairs_of_columns_are_distinct(n_columns):
     assert len(first) == min(n_pairs, pairs.N_PAIRS)
 
 
-def test_equal_rows_are_found_to_the_bit(rows):
+def test_rows_are_found_that_equal_but_for_rounding(rows):
+    rows = np.concatenate([rows, [[np.nan, *rows[5, 1:]]], 0 * rows[:1]])
+    n = len(rows)
     state, _ = described(rows)
-    query = np.concatenate([rows[[7, 3]], rows[[7]] + 1e-12, -rows[[3]]])
-    own = universal.find_own(tensor(query)[None], state)
-    assert own[0].tolist() == [7, 3, -1, -1]
-    assert universal.row_keys(tensor([[0.0, 1.0]])) == universal.row_keys(
-        tensor([[-0.0, 1.0]])
-    )
+    moved = rows + 1e-12 * np.sign(rows)
+    for query in (rows, rows[::-1].copy(), moved, rows.astype(np.float32), -0.0 + rows):
+        own = universal.find_own(tensor(query)[None], state)[0].tolist()
+        assert own == [*range(n)] or own == [*range(n)][::-1]
+    others = np.concatenate([rows[[7]] + 1e-3, -rows[[3]], [[*rows[4, :-1], np.nan]]])
+    assert (universal.find_own(tensor(others)[None], state) == -1).all()
+
+
+def test_rows_far_from_zero_are_found_in_single_precision():
+    X = 1e3 + np.random.default_rng(0).normal(size=(300, 4))
+    state, _ = described(X)
+    own = universal.find_own(tensor(X.astype(np.float32))[None], state)[0]
+    assert (own == torch.arange(300)).all()
+    fresh = 1e3 + np.random.default_rng(1).normal(size=(300, 4))
+    assert (universal.find_own(tensor(fresh)[None], state) == -1).all()
 
 
 def test_support_rows_score_as_what_adapt_says_of_them(rows):

@@ -11,7 +11,11 @@ from skmetaad.core.scorer import LABELS, Inputs
 
 SCALES = ("standard", "rank")
 N_AROUND = 10
-LAST_KEY = 2**63 - 1
+# How much values of rows that count as equal may differ, in spreads, and by rounding
+# to single precision; and at most.
+EQUAL, ROUNDED, LARGEST = 1e-9, 2e-7, 1e-3
+# What stands for a missing value in keys.
+MISSING = 1e3
 # Neighbours by the name of the scale.
 Around = dict[str, ev.Neighbours]
 # Arrays whose last axis is that of the support's rows.
@@ -20,22 +24,32 @@ BY_ROW = ("sorted", "own")
 CELLS = 1_000_000
 
 
-def row_keys(X: Tensor) -> Tensor:
-    """Return one int64 per row, equal where rows are equal to the bit."""
-    bits = X.nan_to_num(nan=1.2345e300).add(0.0).view(torch.int64)
-    odd = torch.arange(X.shape[-1], dtype=torch.int64) * 2654435761 + 0x9E3779B97F4A7C1
-    mixed = (bits ^ (bits >> 29)) * (2 * odd + 1)
-    mixed = (mixed ^ (mixed >> 32)) * 0x2545F4914F6CDD1D
-    return mixed.sum(-1)
+def row_keys(X: Tensor, state: State) -> Tensor:
+    """Return a number per row (T, R), near where rows are nearly equal."""
+    away = (X - state["center"][:, None]) / state["scale"][:, None]
+    away = away.sign() * away.abs().log1p()
+    by = 0.5 + ev.scramble(1, X.shape[-1], salt=7)[0]
+    return away.nan_to_num(nan=MISSING) @ by
 
 
 def find_own(X: Tensor, state: State) -> Tensor:
-    """Return the place (T, R) of an equal row in the support, or -1."""
-    keys = row_keys(X)
-    at = torch.searchsorted(state["keys"], keys).clamp_max(state["keys"].shape[1] - 1)
-    return torch.where(
-        state["keys"].gather(1, at) == keys, state["places"].gather(1, at), -1
-    )
+    """Return the place (T, R) of a row in the support that equals but for rounding.
+
+    That is one of the two whose keys are nearest; -1: none does.
+    """
+    keys, last = row_keys(X, state), state["keys"].shape[1] - 1
+    above = torch.searchsorted(state["keys"], keys).clamp_max(last)
+    scaled = standard(X, state)
+    rounded = ROUNDED * X.nan_to_num(nan=0.0).abs() / state["scale"][:, None]
+    limit = (EQUAL + rounded).clamp_max(LARGEST)
+    found = torch.full_like(above, -1)
+    for at in ((above - 1).clamp_min(0), above):
+        place = state["places"].gather(1, at)
+        rows = place[..., None].expand_as(scaled)
+        away = (scaled - state["support.standard"].gather(1, rows)).abs()
+        near = (keys - state["keys"].gather(1, at)).abs() < 0.5  # as to missing values
+        found = torch.where(near & (away <= limit).all(-1), place, found)
+    return found
 
 
 def standard(X: Tensor, state: State) -> Tensor:
@@ -78,7 +92,7 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     state = {"present": present, "count": n}
     state |= by_column.sort_columns(support, present)
     state |= moments(support, present)
-    keys = torch.where(present, row_keys(support), LAST_KEY)
+    keys = torch.where(present, row_keys(support, state), torch.inf)
     state["keys"], state["places"] = keys.sort(dim=1, stable=True)
 
     own = torch.arange(K).expand(len(X), K)
@@ -131,7 +145,7 @@ def awake(state: State) -> State:
     for name, n in (("sorted", state["known"]), ("own", state["count"][:, None])):
         state[name] = torch.where(place < n[..., None], state[name], torch.inf)
     state["keys"] = torch.where(
-        place < state["count"][:, None], state["keys"], LAST_KEY
+        place < state["count"][:, None], state["keys"], torch.inf
     )
     return state
 
@@ -303,9 +317,12 @@ def context(state: State) -> Tensor:
     )
 
 
-def inputs(X: Tensor, state: State) -> Inputs:
-    """Return the network's inputs for rows X (T, R, d), NaN for missing values."""
-    rows = in_scales(X, find_own(X, state), state)
+def inputs(X: Tensor, state: State, own: Tensor | None = None) -> Inputs:
+    """Return the network's inputs for rows X (T, R, d), NaN for missing values.
+
+    `own` is what `find_own` says of them, where that is known.
+    """
+    rows = in_scales(X, find_own(X, state) if own is None else own, state)
     return normalised(*raw_evidence(X, rows, state), state)
 
 

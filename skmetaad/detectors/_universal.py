@@ -37,23 +37,28 @@ class UniversalDetector(BaseMetaDetector):
     leave-one-out distribution over the support,
 
     .. math:: z_i = \frac{e_i(x) - median_j\, e_i(x_j)}{spread_j\, e_i(x_j)}, \qquad
-              t_i = -\log\frac{1 + \#\{j : e_i(x_j) \ge e_i(x)\}}{K + 1},
+              t_i = -1 - \log\frac{\#\{j : e_i(x_j) > e_i(x)\} + \frac12
+              \#\{j : e_i(x_j) = e_i(x)\} + \frac12}{K + 1},
 
-    and a small network f, meta-trained to rank outliers above inliers over many tables,
-    adds to weighted means of all evidence and of the k highest z:
+    with z beyond 4 taken as :math:`4 + 2 \log(z / 4)`, and a small network f,
+    meta-trained to rank outliers above inliers over many tables, adds to weighted means
+    of all evidence and of the k highest z:
 
     .. math:: a(x) = w_1 \bar z + w_2 \bar t + \sum_{k \in \{1, 3, 6, 20\}}
               v_k \bar z_{(k)} + f(z, t, columns).
 
     The columns enter f through a network that is shared by all columns of all tables
-    and pooled over them, so that their number and order do not matter. See the model
-    card (docs/detectors/universal.md) for what the default weights were trained on.
+    and pooled over them, so that their number and order do not matter to it (to
+    isolation and pairs of columns, which are drawn by place, order does a little). See
+    the model card (docs/detectors/universal.md) for what the default weights were
+    trained on.
 
     `fit` does not train: it describes the table. Rows may be contaminated: a row that
-    equals a support row is judged as if that one were not in the support, and support
-    rows are ranked beside the less odd of them. NaN is a value of its own. Labelled
-    outliers in the support are evidence too. `adapt` takes tables of any width, and so
-    does `fit` of a `TaskCollection`, whose tasks may differ in width.
+    equals a support row, but for rounding, is judged without that one (which still
+    counts in the columns' units), and support rows are ranked beside the less odd of
+    them. NaN is a value of its own. Labelled outliers in the support are evidence too.
+    `adapt` takes tables of any width, and so does `fit` of a `TaskCollection`, whose
+    tasks may differ in width.
 
     Parameters
     ----------
@@ -251,7 +256,8 @@ class UniversalDetector(BaseMetaDetector):
             scores = state["own_scores"].gather(1, own.clamp_min(0))
             fresh = (own < 0).any(0)
             if fresh.any():
-                judged = -self._judged(part[:, fresh], state)
+                seen = universal.inputs(part[:, fresh], state, own[:, fresh])
+                judged = -self._anomaly(seen)
                 scores[:, fresh] = judged.where(own[:, fresh] < 0, scores[:, fresh])
             return scores
 
