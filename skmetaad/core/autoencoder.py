@@ -13,7 +13,7 @@ from skmetaad.core.dense_step import Loss
 from skmetaad.core.forms import Net, whole
 from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import HEAD, MAML, NETWORK
-from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp
+from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp, under
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
@@ -67,7 +67,7 @@ class MAMLAutoencoder(MAML):
 
     def encode(self, net: Params, z: Tensor) -> Tensor:
         """Return the bottleneck (T, R, b); means and log variances if variational."""
-        return self.codec.encode(layers(net), z)
+        return self.codec.encode(under(net, NETWORK), z)
 
     def drawn(self, n_rows: int, *, query: bool = False) -> Tensor | None:
         """Return the noise (1, R, e) of a variant that has any."""
@@ -84,7 +84,7 @@ class MAMLAutoencoder(MAML):
         return z
 
     def decode(self, net: Params, hidden: Tensor) -> Tensor:
-        return self.codec.decode(layers(net), hidden)
+        return self.codec.decode(under(net, NETWORK), hidden)
 
     def errors(
         self, net: Params, z: Tensor, noise: Tensor | None = None
@@ -241,15 +241,6 @@ class MAMLAutoencoder(MAML):
     @staticmethod
     def criticise(params: Params, hidden: Tensor) -> Tensor:
         return mlp(params, hidden, 2, prefix=CRITIC).squeeze(2)
-
-
-def layers(net: Params) -> Params:
-    """Return the codec's parameters by its own names."""
-    return {
-        name.removeprefix(NETWORK): value
-        for name, value in net.items()
-        if name.startswith(NETWORK)
-    }
 
 
 def white(n_rows: int, width: int, seed: int) -> Tensor:

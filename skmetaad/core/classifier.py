@@ -11,7 +11,7 @@ from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation, share
 from skmetaad.core.maml import MAML, NETWORK
 from skmetaad.core.metric import inliers
-from skmetaad.core.nets import Params, affine, directions
+from skmetaad.core.nets import Params, affine, directions, under
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
@@ -48,11 +48,7 @@ class MAMLClassifier(MAML):
         Steps on inliers alone raise the log-odds along the mean of their embeddings,
         which by length would favour the rows farthest out.
         """
-        layers = {
-            name.removeprefix(LAYERS): value
-            for name, value in net.items()
-            if name.startswith(LAYERS)
-        }
+        layers = under(net, LAYERS)
         size = self.encoder.width**0.5
         return size * directions(self.encoder.per_task(layers, z), CONSTANT * size)
 

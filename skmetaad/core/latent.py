@@ -21,9 +21,8 @@ from skmetaad.core.gaussian import (
     whitened,
 )
 from skmetaad.core.maml import HEAD, NETWORK, RATE
-from skmetaad.core.nets import Params, sq_distances
-from skmetaad.core.prototype import nearest, row_unit
-from skmetaad.core.scaling import as_seen
+from skmetaad.core.nets import Params, nearest, sq_distances, under
+from skmetaad.core.scaling import as_seen, row_unit
 from skmetaad.core.train import Batch
 
 SPACES = ("code", "residual")
@@ -104,10 +103,7 @@ class LatentAutoencoder:
         total = 0.0
         nets = self.networks(params)
         for i, net in enumerate(nets):
-            mine = f"{i}."
-            own = {
-                k.removeprefix(mine): v for k, v in state.items() if k.startswith(mine)
-            }
+            own = under(state, f"{i}.")
             own |= {k: state[k] for k in ("inlier", "outlier")}
             total = total + self.evidence_of(net, own, query)
         return with_guard(total / len(nets), params, state, query)
@@ -140,9 +136,8 @@ class LatentAutoencoder:
 
     def weighed(self, net: Params, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the evidence by one network on episodes, and their inliers' number."""
-        y, mask = batch.support_y, batch.support_y != 0
-        state = guard_state(net, batch.support, y, mask)
-        state |= self.single.adapt(net, batch.support, y, mask)
+        state = guard_state(net, *batch.given)
+        state |= self.single.adapt(net, *batch.given)
         state |= self.fitted(net, state, batch.support, state["inlier"])
         evidence = self.evidence_of(net, state, batch.query)
         evidence = with_guard(evidence, net, state, batch.query)
@@ -157,8 +152,7 @@ class LatentAutoencoder:
         rows: dict[str, list[Tensor]] = {space: [] for space in SPACES}
         episodes: list[Tensor] = []
         for batch in batches:
-            mask = batch.support_y != 0
-            state = self.single.adapt(net, batch.support, batch.support_y, mask)
+            state = self.single.adapt(net, *batch.given)
             found = self.described(net, state, batch.query)
             error = found[1].square().mean(dim=(1, 2))
             kept = (batch.query_y == 1) & (error < ASTRAY).unsqueeze(1)

@@ -89,9 +89,7 @@ class MAML(ABC):
         With `weights`, one per inner step, it is the sum of the query losses after each
         step, so weighted.
         """
-        mask = batch.support_y != 0
-        each = weights is not None
-        states = self.states(params, batch.support, batch.support_y, mask, each=each)
+        states = self.states(params, *batch.given, each=weights is not None)
         total = torch.zeros(())
         for weight, state in zip(weights or [1.0], states, strict=True):
             total = total + weight * self.query_loss(params, state, batch)

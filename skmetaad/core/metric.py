@@ -8,12 +8,11 @@ from torch import Tensor
 
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation
-from skmetaad.core.nets import Params
+from skmetaad.core.nets import FAR, Params, under
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 
 NETWORK = "net."
-FAR = 1e12
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,7 @@ class Metric(ABC):
     def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
         """Return embeddings (T, R, e) of rows as their tasks see them."""
         z = as_seen(params, state, x, self.standardize)
-        net = {
-            name.removeprefix(NETWORK): value.unsqueeze(0)
-            for name, value in params.items()
-            if name.startswith(NETWORK)
-        }
+        net = {k: value.unsqueeze(0) for k, value in under(params, NETWORK).items()}
         return self.encoder.apply(net, z)[0]
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
@@ -70,7 +65,7 @@ class Metric(ABC):
 
         These are the query's own, or if `crossed` the inliers of all other tasks.
         """
-        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
+        state = self.adapt(params, *batch.given)
         if self.crossed:
             embedded = self.embed(params, state, inliers(batch))
             return crossed_separation(self.compare(params, state, to_all(embedded)))
@@ -90,12 +85,6 @@ def to_all(embedded: Tensor) -> Tensor:
 def shots(state: Params, like: Tensor) -> Tensor:
     """Return the number of support inliers of each task, (T, 1)."""
     return state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(like.dtype)
-
-
-def mean_of(x: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean (T, 1, e) of the rows x (T, K, e) in mask; zero of none."""
-    weight = mask.to(x.dtype).unsqueeze(1)
-    return weight @ x / weight.sum(dim=2, keepdim=True).clamp_min(1.0)
 
 
 def log_sum(similarity: Tensor, mask: Tensor) -> Tensor:

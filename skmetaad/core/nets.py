@@ -10,6 +10,17 @@ from skmetaad.core.activations import ACTIVATIONS
 from skmetaad.core.forms import Net, applied
 
 Params = dict[str, Tensor]
+# Stands for the distance to what is not there.
+FAR = 1e12
+
+
+def under(params: Params, prefix: str) -> Params:
+    """Return the parameters whose names begin with prefix, by the rest of these."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in params.items()
+        if name.startswith(prefix)
+    }
 
 
 def init_mlp(
@@ -88,3 +99,28 @@ def sq_distances(a: Tensor, b: Tensor) -> Tensor:
         (b * b).sum(-1).unsqueeze(1), a, b.transpose(1, 2), beta=1.0, alpha=-2.0
     )
     return (cross + (a * a).sum(-1, keepdim=True)).clamp_min(0.0)
+
+
+def nearest(d: Tensor, mask: Tensor, n_neighbors: int = 1) -> Tensor:
+    """Return the mean of the smallest distances d (T, R, K) in mask, (T, R).
+
+    mask is (T, K), or (T, R, K); fewer neighbours are counted where it has fewer.
+    """
+    mask = mask if mask.dim() == 3 else mask.unsqueeze(1)
+    d = d.masked_fill(~mask, FAR)
+    if n_neighbors == 1 or d.shape[2] == 1:
+        return d.amin(dim=2)
+    small = d.topk(min(n_neighbors, d.shape[2]), dim=2, largest=False).values
+    k = mask.sum(dim=2, keepdim=True).clamp(1, small.shape[2])
+    counted = torch.arange(small.shape[2]) < k
+    return (small * counted).sum(dim=2) / k.squeeze(2)
+
+
+def weighted_mean(x: Tensor, share: Tensor) -> Tensor:
+    """Return means (T, k, e) of x (T, K, e) under weights (T, k, K); zero of none."""
+    return share @ x / share.sum(dim=2, keepdim=True).clamp_min(1e-12)
+
+
+def mean_of(x: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean (T, 1, e) of the rows x (T, K, e) in mask; zero of none."""
+    return weighted_mean(x, mask.to(x.dtype).unsqueeze(1))

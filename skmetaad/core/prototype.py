@@ -10,9 +10,16 @@ from skmetaad.core.cohort import level
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.gaussian import fit_gaussian, gaussian_distances
 from skmetaad.core.losses import crossed_separation, separation
-from skmetaad.core.metric import FAR, inliers
-from skmetaad.core.nets import Params, sq_distances
-from skmetaad.core.scaling import squash, task_moments
+from skmetaad.core.metric import inliers
+from skmetaad.core.nets import (
+    FAR,
+    Params,
+    nearest,
+    sq_distances,
+    under,
+    weighted_mean,
+)
+from skmetaad.core.scaling import row_unit, squash, task_moments
 from skmetaad.core.train import Batch
 
 # Parts of the evidence.
@@ -56,12 +63,9 @@ class Prototype:
     def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
         """Return the networks' outputs (T, R, n_networks * e) for rows of each task."""
         z = squash((x - state["mean"]) / state["scale"])
-        nets = {
-            name.removeprefix("net."): value
-            for name, value in params.items()
-            if name.startswith("net.")
-        }
-        embedded = self.encoder.apply(nets, z).permute(1, 2, 0, 3).flatten(2)
+        embedded = (
+            self.encoder.apply(under(params, "net."), z).permute(1, 2, 0, 3).flatten(2)
+        )
         return embedded / len(params["head.bias"]) ** 0.5
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
@@ -183,8 +187,7 @@ class Prototype:
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the separation by the distances of one network's embedding."""
-        y = batch.support_y
-        state = self.embedded(params, batch.support, y, y != 0)
+        state = self.embedded(params, *batch.given)
         if self.crossed:
             everyone = self.embed(params, state, inliers(batch)).flatten(0, 1)
             away = self.to_each(everyone, state["prototype"])
@@ -199,32 +202,12 @@ class Prototype:
         return separation(score, batch.query_y)
 
 
-def row_unit(params: Params) -> Tensor:
-    """Return what brings features to one unit, and distances to that of one feature."""
-    return params["row_scale"] / len(params["row_scale"]) ** 0.5
-
-
 def centered(x: Tensor) -> Tensor:
     return x - x.mean(dim=1, keepdim=True)
 
 
 def root(x: Tensor) -> Tensor:
     return (x + 1e-12).sqrt()
-
-
-def nearest(d: Tensor, mask: Tensor, n_neighbors: int = 1) -> Tensor:
-    """Return the mean of the smallest squared distances d (T, R, K) in mask, (T, R).
-
-    mask is (T, K), or (T, R, K); fewer neighbours are counted where it has fewer.
-    """
-    mask = mask if mask.dim() == 3 else mask.unsqueeze(1)
-    d = d.masked_fill(~mask, FAR)
-    if n_neighbors == 1 or d.shape[2] == 1:
-        return d.amin(dim=2)
-    small = d.topk(min(n_neighbors, d.shape[2]), dim=2, largest=False).values
-    k = mask.sum(dim=2, keepdim=True).clamp(1, small.shape[2])
-    counted = torch.arange(small.shape[2]) < k
-    return (small * counted).sum(dim=2) / k.squeeze(2)
 
 
 def k_means(x: Tensor, weight: Tensor, k: int, n_steps: int = 5) -> Tensor:
@@ -257,8 +240,3 @@ def step_means(x: Tensor, weight: Tensor, centers: Tensor) -> Tensor:
     share = share.transpose(1, 2) * weight.unsqueeze(1)
     filled = share.sum(dim=2, keepdim=True) > 0
     return torch.where(filled, weighted_mean(x, share), centers)
-
-
-def weighted_mean(x: Tensor, share: Tensor) -> Tensor:
-    """Return means (T, k, e) of x (T, K, e) under the weights (T, k, K)."""
-    return share @ x / share.sum(dim=2, keepdim=True).clamp_min(1e-12)

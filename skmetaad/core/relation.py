@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from skmetaad.core.metric import Metric, mean_of
-from skmetaad.core.nets import Params, init_mlp, mlp
+from skmetaad.core.metric import Metric
+from skmetaad.core.nets import Params, init_mlp, mean_of, mlp
 
 HEAD = "head."
 

@@ -86,3 +86,8 @@ def squash(z: Tensor, limit: float = 8.0) -> Tensor:
         return z
     inside = z.clamp(-limit, limit)
     return inside + torch.asinh(z - inside)
+
+
+def row_unit(params: Params) -> Tensor:
+    """Return what brings features to one unit, and distances to that of one feature."""
+    return params["row_scale"] / len(params["row_scale"]) ** 0.5

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.metric import FAR, Metric, inliers, to_all
-from skmetaad.core.nets import Params, sq_distances
+from skmetaad.core.metric import Metric, inliers, log_sum, to_all
+from skmetaad.core.nets import Params, nearest, sq_distances
 from skmetaad.core.train import Batch
 
 
@@ -25,28 +25,19 @@ class Siamese(Metric):
 
     def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
         d = self.distances(params, state, embedded)
-        inlier = state["inlier"].unsqueeze(1)
-        outlier = state["outlier"].unsqueeze(1)
-        nearest = d.masked_fill(~inlier, FAR).amin(dim=2)
-        odd = d.masked_fill(~outlier, FAR).amin(dim=2)
-        return -self._aggregated(d, inlier) - (nearest - odd).clamp_min(0.0)
+        near, odd = (nearest(d, state[who]) for who in ("inlier", "outlier"))
+        return -self._aggregated(d, state["inlier"]) - (near - odd).clamp_min(0.0)
 
     def _aggregated(self, d: Tensor, inlier: Tensor) -> Tensor:
-        if self.aggregation == "min":
-            return d.masked_fill(~inlier, FAR).amin(dim=2)
-        n = inlier.sum(dim=2).clamp_min(1)
         if self.aggregation == "kernel":
-            kernel = -0.5 * (2.0 * d / self.margin).square()
-            total = kernel.masked_fill(~inlier, -FAR).logsumexp(dim=2)
+            total = log_sum(-0.5 * (2.0 * d / self.margin).square(), inlier)
+            n = inlier.sum(dim=1, keepdim=True).clamp_min(1)
             return n.to(d.dtype).log() - total
-        near = d.masked_fill(~inlier, FAR).sort(dim=2).values
-        k = n.clamp_max(self.n_neighbors).unsqueeze(2)
-        counted = torch.arange(d.shape[2]) < k
-        return (near * counted).sum(dim=2) / k.squeeze(2)
+        return nearest(d, inlier, 1 if self.aggregation == "min" else self.n_neighbors)
 
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the contrastive or the triplet loss of support-query pairs."""
-        state = self.adapt(params, batch.support, batch.support_y, batch.support_y != 0)
+        state = self.adapt(params, *batch.given)
         if self.crossed:
             embedded = to_all(self.embed(params, state, inliers(batch)))
             own = torch.eye(len(embedded), dtype=torch.bool)

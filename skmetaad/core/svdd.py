@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.metric import FAR, Metric, mean_of, shots
-from skmetaad.core.nets import Params, sq_distances
+from skmetaad.core.metric import Metric, shots
+from skmetaad.core.nets import Params, mean_of, nearest, sq_distances
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ class SVDD(Metric):
     def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
         z = self._whitened(state, embedded - state["center"])
         inside = z.square().sum(dim=2)
-        odd = sq_distances(z, state["support"])
-        odd = odd.masked_fill(~state["outlier"].unsqueeze(1), FAR).amin(dim=2)
+        odd = nearest(sq_distances(z, state["support"]), state["outlier"])
         radius = params["head.radius"][0] + params["head.radius"][1] * (
             shots(state, embedded).log()
         )

@@ -29,6 +29,11 @@ class Batch(NamedTuple):
     task: Tensor | None = None
     seed: int = 0
 
+    @property
+    def given(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What is adapted to: the support, its labels, and which rows exist (B, K)."""
+        return self.support, self.support_y, self.support_y != 0
+
 
 class NotFinite(ArithmeticError):
     """The loss of a meta-iteration is not a finite number."""

@@ -7,7 +7,7 @@ import torch
 
 from skmetaad.core.blend import fit_blend
 from skmetaad.core.gaussian import fleet_whitening
-from skmetaad.core.prototype import row_unit
+from skmetaad.core.scaling import row_unit
 
 # Support sizes of the episodes on which the parts of a score are weighed.
 BLEND_SHOTS = (1, 2, 5, 10, 20, 50)

@@ -68,9 +68,8 @@ class InnerLoop:
     def _diverged(self, core, params, batches):
         found = []
         for single, net, batch in self._networks(core, params, batches):
-            mask = batch.support_y != 0
-            state = single.adapt(net, batch.support, batch.support_y, mask)
-            values = [value.reshape(len(mask), -1) for value in state.values()]
+            state = single.adapt(net, *batch.given)
+            values = [value.reshape(len(batch.task), -1) for value in state.values()]
             usable = [v.isfinite().all(dim=1, keepdim=True) for v in values]
             found.append(batch.task[~torch.cat(usable, dim=1).all(dim=1)])
         return np.unique(np.concatenate(found))

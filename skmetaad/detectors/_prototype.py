@@ -341,9 +341,7 @@ class MetaPrototypeDetector(EncoderDetector):
             nets.append(net | self._cohort(core, net, draw, tasks))
 
         def evidence_of(i, batch):
-            state = core.adapt(
-                nets[i], batch.support, batch.support_y, batch.support_y != 0
-            )
+            state = core.adapt(nets[i], *batch.given)
             n_inliers = state["inlier"].sum(dim=1)
             return core.evidence(nets[i], state, batch.query), n_inliers
 
