@@ -52,6 +52,8 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         of `task_ids_`, after `adapt` to several tasks.
     task_offsets_ : ndarray of shape (n_tasks,)
         The threshold of each task in `task_ids_`.
+    offset_prior_ : dict of str to ndarray
+        What tasks tell about thresholds, by "shots".
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

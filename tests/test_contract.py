@@ -237,8 +237,9 @@ def test_progress_bar_of_scikit_learn_runs(fleet, capsys):
 
 
 def test_unfitted_adapt_raises(fleet):
-    with pytest.raises(NotFittedError):
-        MetaPrototypeDetector().adapt(fleet[0].X)
+    for method in ("adapt", "predict", "embed", "calibrate"):
+        with pytest.raises(NotFittedError):
+            getattr(MetaPrototypeDetector(), method)(fleet[0].X)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ class InnerLoop:
         "adversarial_epsilon": [Interval(Real, 0, None, closed="left")],
     }
 
+    _rates = ("learning_rate", "inner_rate")
+
     def _inner_options(self):
         """Return what the core takes from these parameters."""
         names = ("algorithm", "inner_steps", "inner_rate", "learn_rates", "inner_clip")

@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._compat import Interval
 from skmetaad.core.prototype import Prototype
@@ -293,6 +294,7 @@ class MetaPrototypeDetector(EncoderDetector):
         ValueError
             When the rows are not usable, or `task` holds an id that was not adapted.
         """
+        check_is_fitted(self)
         width = len(self.meta_["head.bias"]) * self._encoder(self.n_features_in_).width
         return self._by_task(X, task, self._embed, (width,))[0]
 

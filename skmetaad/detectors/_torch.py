@@ -61,8 +61,8 @@ class TorchMetaDetector(BaseMetaDetector):
 
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
-        "n_support": [Interval(Integral, 1, None, closed="left"), tuple],
-        "n_support_outliers": [Interval(Integral, 0, None, closed="left"), tuple],
+        "n_support": [Interval(Integral, 1, None, closed="left"), tuple, list],
+        "n_support_outliers": [Interval(Integral, 0, None, closed="left"), tuple, list],
         "n_query": [Interval(Integral, 2, None, closed="left")],
         "negatives": [StrOptions({"auto", "labels", "other_tasks", "synthetic"})],
         "chronological": ["boolean"],
@@ -75,6 +75,9 @@ class TorchMetaDetector(BaseMetaDetector):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     }
+
+    # What a training that diverges may be too fast by.
+    _rates = ("learning_rate",)
 
     @abstractmethod
     def _core(self, n_features, n_parts=1):
@@ -228,11 +231,11 @@ class TorchMetaDetector(BaseMetaDetector):
         except NotFinite as error:
             codes = self._diverged(core, *last) if self.task_ids_ else []
             names = " or ".join(repr(self.task_ids_[i]) for i in codes[:3])
+            rates = " or ".join(f"{r} (got {getattr(self, r)})" for r in self._rates)
             raise MetaTrainingError(
                 f"{type(self).__name__} diverged: {error}"
                 + (f", adapting to task {names}" if names else "")
-                + "; expected a finite loss. Try a smaller learning_rate (got "
-                f"{self.learning_rate})."
+                + f"; expected a finite loss. Try a smaller {rates}."
             ) from error
         context.call_on_fit_task_end(estimator=self)
         return trained
@@ -253,7 +256,7 @@ class TorchMetaDetector(BaseMetaDetector):
     def _checked_range(self, name, least):
         """Return an int, or a tuple of the smallest and the largest."""
         value = getattr(self, name)
-        if isinstance(value, tuple) and not (
+        if isinstance(value, tuple | list) and not (
             len(value) == 2
             and all(isinstance(k, Integral) for k in value)
             and least <= value[0] <= value[1]

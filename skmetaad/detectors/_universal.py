@@ -8,7 +8,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
@@ -91,6 +91,8 @@ class UniversalDetector(BaseMetaDetector):
         The ids of the tasks in `state_`.
     task_offsets_ : ndarray of shape (n_tasks,)
         The threshold of each task in `task_ids_`.
+    offset_prior_ : dict of str to ndarray
+        What tasks tell about thresholds, by "shots".
     n_features_in_ : int
         Number of columns of the table; the largest, when tasks differ.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -274,7 +276,7 @@ class UniversalDetector(BaseMetaDetector):
     def _over_rows(self, state, X, function):
         """Return function(rows, state) of rows X (T, R, d), a part at a time."""
         state = universal.awake(state)
-        n_jobs = self.n_jobs or 1
+        n_jobs = effective_n_jobs(self.n_jobs or 1)
         n_cells = X.shape[0] * X.shape[1] * state["present"].shape[1]
         n_parts = max(ceil(n_cells / CELLS), n_jobs)
         parts = X.tensor_split(min(n_parts, X.shape[1]), dim=1)
