@@ -1,17 +1,21 @@
 """The bridge to PyOD, both ways; PyOD is imported only when it is crossed."""
 
 import copy
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
+from skmetaad._compat import Interval
 from skmetaad.base import BaseMetaDetector
 
 
 class PyODDetector(BaseMetaDetector):
     """A PyOD detector under the contract of meta-detectors.
 
-    Nothing is learned over tasks: `adapt` fits one copy of the detector per task, on
-    its rows that are not labelled as outliers. For benchmarks beside meta-detectors.
+    Nothing is learned over tasks, thresholds neither: `fit` and `adapt` fit one copy of
+    the detector per task, on its rows that are not labelled as outliers. For benchmarks
+    beside meta-detectors.
 
     Parameters
     ----------
@@ -120,19 +124,22 @@ def to_pyod(estimator, *, contamination=0.1):
     Its `fit` adapts to one table. Labels are PyOD's (0 inlier, 1 outlier) and scores
     are higher for outliers. Training scores (`decision_scores_`, hence `threshold_` and
     `labels_`) are held-out ones: each fifth of the rows is scored by the detector
-    adapted to the others.
+    adapted to the others. `UniversalDetector` needs no such folds: it judges each
+    support row as if that row were not in the support.
 
     Parameters
     ----------
     estimator : object
-        A fitted meta-detector, or what `skmetaad.adapt` takes.
+        A fitted meta-detector, or what `skmetaad.adapt` takes. It is kept in a
+        `FrozenEstimator`, so that `clone` leaves it fitted.
     contamination : float, default=0.1
         PyOD's share of outliers in the table, in (0, 0.5].
 
     Returns
     -------
     detector : pyod.models.base.BaseDetector
-        The PyOD detector, unfitted.
+        The PyOD detector, unfitted. Its `fit` takes what the meta-detector's `adapt`
+        takes: data frames with its columns, NaN where it allows them.
 
     Raises
     ------
@@ -155,4 +162,6 @@ def to_pyod(estimator, *, contamination=0.1):
     """
     from skmetaad._pyod_model import AdaptedDetector
 
+    if not isinstance(estimator, FrozenEstimator):
+        estimator = FrozenEstimator(estimator)
     return AdaptedDetector(estimator, contamination=contamination)

@@ -1,14 +1,19 @@
 """The bridge to PyOD, both ways, against PyOD's own classes."""
 
 import importlib
+import pickle
+import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmetaad import (
     MetaPrototypeDetector,
     PyODDetector,
+    UniversalDetector,
     few_shot_scores,
     from_pyod_labels,
     to_pyod,
@@ -177,6 +182,81 @@ def test_its_scores_combine_with_those_of_pyod(meta, fleet):
 def test_a_single_row_is_enough(meta, fleet):
     det = to_pyod(meta).fit(fleet[6].X[:1])
     assert np.isfinite(det.decision_function(fleet[6].X)).all()
+
+
+@pytest.mark.parametrize("copied", [clone, lambda d: pickle.loads(pickle.dumps(d))])
+def test_copies_keep_the_meta_detector_fitted(meta, fleet, copied):
+    X = fleet[6].X
+    det = copied(to_pyod(meta, contamination=0.2))
+    assert det.contamination == 0.2
+    expected = to_pyod(meta, contamination=0.2).fit(X)
+    np.testing.assert_array_equal(
+        det.fit(X).decision_scores_, expected.decision_scores_
+    )
+    np.testing.assert_array_equal(copied(expected).fit(X).labels_, expected.labels_)
+
+
+def test_attributes_of_the_meta_detector_are_at_hand(meta):
+    det = to_pyod(meta)
+    assert det.estimator.estimator is meta
+    assert det.estimator.n_features_in_ == meta.n_features_in_
+    assert to_pyod(det.estimator).estimator is det.estimator
+
+
+def test_pyods_wrappers_take_it(fleet):
+    from pyod.models.ts_od import TimeSeriesOD
+
+    inner = to_pyod(UniversalDetector().fit(fleet[0].X))
+    series = np.sin(np.arange(120.0))
+    series[60] += 3
+    found = TimeSeriesOD(inner, window_size=5).fit(series)
+    assert 56 <= np.nanargmax(found.decision_scores_) <= 64
+
+
+def test_pyods_feature_bagging_takes_it(fleet):
+    pytest.importorskip("combo", reason="PyOD's FeatureBagging needs combo")
+    from pyod.models.feature_bagging import FeatureBagging
+
+    task = fleet[6]
+    inner = to_pyod(UniversalDetector().fit(fleet[0].X))
+    bagging = FeatureBagging(inner, n_estimators=3, random_state=0).fit(task.X)
+    scores = bagging.decision_function(task.X)
+    assert scores[task.y == -1].mean() > scores[task.y == 1].mean()
+
+
+def test_columns_are_checked_by_the_meta_detector(fleet):
+    pd = pytest.importorskip("pandas")
+    X, y, task = fleet[:6].arrays()
+    frame = pd.DataFrame(X, columns=list("abcde"), index=np.arange(len(X))[::-1])
+    pipe = make_pipeline(
+        StandardScaler(), MetaPrototypeDetector(n_iter=5, random_state=0)
+    ).fit(frame, y, metaprototypedetector__task=task)
+    for meta in (pipe, MetaPrototypeDetector(n_iter=5).fit(frame, y, task=task)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            det = to_pyod(meta).fit(frame[:30])
+            det.predict_proba(frame[30:60])
+        assert det.decision_scores_.shape == (30,)
+        for call in (det.decision_function, to_pyod(meta).fit):
+            with pytest.raises(ValueError, match="feature names"):
+                call(frame[list("bacde")])
+
+
+def test_missing_values_are_for_the_meta_detector_to_take(meta, fleet):
+    X = fleet[6].X.copy()
+    X[::7, 1] = np.nan
+    det = to_pyod(UniversalDetector().fit(X)).fit(X)
+    assert np.isfinite(det.decision_scores_).all()
+    assert np.isfinite(det.decision_function(X)).all()
+    assert det.labels_.sum() == det.predict(X).sum() == 8
+    with pytest.raises(ValueError, match="NaN"):
+        to_pyod(meta).fit(X)
+
+
+def test_several_tables_are_refused(meta, fleet):
+    for tasks in (fleet, fleet[0], [fleet[0]]):
+        with pytest.raises(TypeError, match="expected one table"):
+            to_pyod(meta).fit(tasks)
 
 
 def test_labels_convert_both_ways():
