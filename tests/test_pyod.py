@@ -37,10 +37,11 @@ DETECTORS = {
     "GMM": "gmm",
     "INNE": "inne",
 }
+MODULES = {**DETECTORS, "MAD": "mad"}
 
 
 def made(name, **params):
-    return getattr(importlib.import_module(f"pyod.models.{DETECTORS[name]}"), name)(
+    return getattr(importlib.import_module(f"pyod.models.{MODULES[name]}"), name)(
         **params
     )
 
@@ -111,6 +112,55 @@ def test_it_clones_and_is_scored_like_a_meta_detector(fleet):
     scores = few_shot_scores(det, fleet[4:], n_support=20)
     assert list(scores) == list(fleet[4:].ids)
     assert np.mean(list(scores.values())) > 0.6
+
+
+@pytest.mark.parametrize("name", ["KNN", "LOF", "ECOD", "HBOS", "PCA", "MAD"])
+@pytest.mark.parametrize("n_rows", [100, 700])
+def test_fitted_on_one_table_it_is_the_pyod_detector(name, n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 1 if name == "MAD" else 4))
+    det = PyODDetector(made(name), contamination=0.05).fit(X)
+    own = made(name) if name == "MAD" else made(name, contamination=0.05)
+    own.fit(X)
+    query = np.r_[X[:50], 4 * X[:50]]
+    np.testing.assert_allclose(
+        det.score_samples(query), -own.decision_function(query), rtol=1e-6
+    )
+    assert det.offset_ == pytest.approx(-own.threshold_)
+    np.testing.assert_array_equal(
+        det.predict(query), from_pyod_labels(own.predict(query))
+    )
+
+
+def test_rows_of_one_table_that_are_labelled_outliers_are_left_out(fleet):
+    task = fleet[0]
+    det = PyODDetector(made("KNN")).fit(task.X, task.y)
+    own = made("KNN").fit(task.X[task.y != -1])
+    np.testing.assert_allclose(
+        det.score_samples(task.X), -own.decision_function(task.X)
+    )
+    assert det.offset_ == pytest.approx(-own.threshold_)
+
+
+def test_rows_without_a_task_are_judged_by_the_rows_of_all(fleet, monkeypatch):
+    X = fleet.arrays()[0]
+    own = made("KNN").fit(X[fleet.arrays()[1] != -1])
+    det = PyODDetector(made("KNN")).fit(fleet)
+    np.testing.assert_allclose(det.score_samples(X), -own.decision_function(X))
+    assert det.offset_ == pytest.approx(-own.threshold_)
+    monkeypatch.setattr(PyODDetector, "_max_pooled", 50)
+    reference = PyODDetector(made("KNN")).fit(fleet).reference_["detector"][0]
+    assert len(reference.decision_scores_) == 50
+
+
+def test_all_rows_are_kept_unless_told_otherwise():
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    for max_support, n_kept in ((np.inf, 600), (40, 40)):
+        det = PyODDetector(made("KNN"), max_support=max_support).fit(X)
+        for one in (det, det.adapt(X)):
+            (fitted,) = one.reference_["detector"]
+            assert len(fitted.decision_scores_) == n_kept
+    with pytest.raises(ValueError, match="'max_support' .* Got 2.5"):
+        PyODDetector(made("KNN"), max_support=2.5).fit(X)
 
 
 def test_what_is_no_pyod_detector_is_named(fleet):
