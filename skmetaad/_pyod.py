@@ -1,17 +1,21 @@
 """The bridge to PyOD, both ways; PyOD is imported only when it is crossed."""
 
 import copy
+from numbers import Integral, Real
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
+from skmetaad._compat import Interval
 from skmetaad.base import BaseMetaDetector
 
 
 class PyODDetector(BaseMetaDetector):
     """A PyOD detector under the contract of meta-detectors.
 
-    Nothing is learned over tasks: `adapt` fits one copy of the detector per task, on
-    its rows that are not labelled as outliers. For benchmarks beside meta-detectors.
+    Nothing is learned over tasks, thresholds neither: `fit` and `adapt` fit one copy of
+    the detector per task, on its rows that are not labelled as outliers. For benchmarks
+    beside meta-detectors.
 
     Parameters
     ----------
@@ -20,8 +24,9 @@ class PyODDetector(BaseMetaDetector):
     contamination : float, default=0.1
         Share of outliers in the support, handed to the copies: the threshold is
         PyOD's own.
-    max_support : int, default=256
-        Largest number of support rows kept per task; more are thinned at random.
+    max_support : int or inf, default=inf
+        Largest number of support rows kept per task; more are thinned at random. By
+        default all are kept.
     random_state : int, RandomState instance or None, default=None
         Seed handed to copies that have a `random_state`.
 
@@ -32,7 +37,9 @@ class PyODDetector(BaseMetaDetector):
     state_ : dict of str to ndarray
         "detector": the fitted copies, one per task.
     reference_ : dict of str to ndarray or None
-        The copy that judges rows that come without a task.
+        "detector": the copy that judges rows that come without a task. After `fit` of
+        one task it is that task's; after `fit` of several it is fitted on their rows
+        together, at most 2000.
     task_ids_ : tuple
         The ids of the tasks in `state_`, in order.
     offset_ : float or ndarray of shape (n_tasks,)
@@ -62,10 +69,16 @@ class PyODDetector(BaseMetaDetector):
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
         "detector": "no_validation",
+        "max_support": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Real, np.inf, None, closed="both"),
+        ],
     }
+    # Rows of several tasks that the copy for rows without a task is fitted on.
+    _max_pooled = 2000
 
     def __init__(
-        self, detector, *, contamination=0.1, max_support=256, random_state=None
+        self, detector, *, contamination=0.1, max_support=np.inf, random_state=None
     ):
         super().__init__(
             contamination=contamination,
@@ -83,6 +96,13 @@ class PyODDetector(BaseMetaDetector):
 
     def _prior(self, rows, rng):
         return None
+
+    def _reference(self, rows, kept, rng):
+        """Judge rows without a task by PyOD's own fit and threshold."""
+        state = self.reference_  # already fitted on the rows, where they are one task
+        if state is None:
+            state = self._pooled(rows, min(self.max_support, self._max_pooled))
+        return state, self._thresholds(state)
 
     def _adapt(self, X, y, mask):
         fitted = np.empty(len(X), dtype=object)
@@ -111,6 +131,10 @@ class PyODDetector(BaseMetaDetector):
         return np.stack([-np.ravel(d.decision_function(rows)) for d, rows in pairs])
 
     def _offsets(self, X, y, mask, state):
+        return self._thresholds(state)
+
+    @staticmethod
+    def _thresholds(state):
         return np.array([-float(d.threshold_) for d in state["detector"]])
 
 
@@ -120,19 +144,22 @@ def to_pyod(estimator, *, contamination=0.1):
     Its `fit` adapts to one table. Labels are PyOD's (0 inlier, 1 outlier) and scores
     are higher for outliers. Training scores (`decision_scores_`, hence `threshold_` and
     `labels_`) are held-out ones: each fifth of the rows is scored by the detector
-    adapted to the others.
+    adapted to the others. `UniversalDetector` needs no such folds: it judges each
+    support row as if that row were not in the support.
 
     Parameters
     ----------
     estimator : object
-        A fitted meta-detector, or what `skmetaad.adapt` takes.
+        A fitted meta-detector, or what `skmetaad.adapt` takes. It is kept in a
+        `FrozenEstimator`, so that `clone` leaves it fitted.
     contamination : float, default=0.1
         PyOD's share of outliers in the table, in (0, 0.5].
 
     Returns
     -------
     detector : pyod.models.base.BaseDetector
-        The PyOD detector, unfitted.
+        The PyOD detector, unfitted. Its `fit` takes what the meta-detector's `adapt`
+        takes: data frames with its columns, NaN where it allows them.
 
     Raises
     ------
@@ -155,4 +182,6 @@ def to_pyod(estimator, *, contamination=0.1):
     """
     from skmetaad._pyod_model import AdaptedDetector
 
+    if not isinstance(estimator, FrozenEstimator):
+        estimator = FrozenEstimator(estimator)
     return AdaptedDetector(estimator, contamination=contamination)

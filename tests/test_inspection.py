@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 from sklearn.ensemble import IsolationForest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skmetaad import MetaPrototypeDetector, few_shot_scores
+from skmetaad import (
+    MetaPrototypeDetector,
+    Task,
+    UniversalDetector,
+    adapt,
+    few_shot_scores,
+)
 from skmetaad.datasets import make_fleet
 from skmetaad.inspection import (
     AdaptationCurveDisplay,
@@ -107,6 +115,56 @@ def test_histograms_take_any_outlier_detector_and_tasks(detector):
     assert display.ax_.get_title() == "all"
 
 
+@pytest.mark.parametrize("display", [ScoreHistogramDisplay, TimelineDisplay])
+def test_labels_come_with_the_tasks(detector, display):
+    X, y, task = FLEET[10:].arrays()
+    adapted = detector.adapt(FLEET[10:])
+    found = display.from_estimator(adapted, FLEET[10:])
+    np.testing.assert_array_equal(found.y, y)
+    np.testing.assert_array_equal(
+        found.decision, adapted.decision_function(X, task=task)
+    )
+    own = display.from_estimator(adapted, FLEET[10:], -y)
+    np.testing.assert_array_equal(own.y, -y)
+    assert not display.from_estimator(adapted, X, task=task).y.any()
+
+
+@pytest.mark.parametrize("display", [ScoreHistogramDisplay, TimelineDisplay])
+def test_pipelines_judge_rows_by_their_tasks(display):
+    X, y, task = FLEET.arrays()
+    pipe = make_pipeline(
+        StandardScaler(), MetaPrototypeDetector(n_iter=5, random_state=0)
+    ).fit(X, y, metaprototypedetector__task=task)
+    adapted = adapt(pipe, X, y, task=task)
+    expected = adapted[-1].decision_function(adapted[0].transform(X), task=task)
+    for found in (
+        display.from_estimator(adapted, X, y, task=task),
+        display.from_estimator(adapted, FLEET),
+    ):
+        np.testing.assert_array_equal(found.decision, expected)
+        np.testing.assert_array_equal(found.y, y)
+    one = adapt(pipe, X[:9])
+    np.testing.assert_array_equal(
+        display.from_estimator(one, X).decision, one.decision_function(X)
+    )
+
+
+def test_tasks_of_any_width_are_judged():
+    tasks = [Task("a", np.eye(9), [1] * 8 + [-1]), Task("b", np.eye(5))]
+    adapted = UniversalDetector().fit(tasks)
+    display = ScoreHistogramDisplay.from_estimator(adapted, tasks)
+    assert display.y.tolist() == [1] * 8 + [-1] + [0] * 5
+
+
+def test_own_colours_and_labels_of_histograms_win():
+    display = ScoreHistogramDisplay.from_predictions(
+        [1, -1], [0.5, -1], color="black", label="rows"
+    )
+    colors = {bars.patches[0].get_facecolor()[:3] for bars in display.bars_.values()}
+    assert colors == {(0, 0, 0)}
+    assert texts(display.ax_) == ["rows", "rows", "threshold"]
+
+
 def test_timelines_mark_alarms_and_runs_of_anomalies():
     decision = np.array([1.0, -1, 2, -3, -4, 5, 6])
     y = np.array([-1, -1, 1, 0, -1, 1, -1])
@@ -114,9 +172,25 @@ def test_timelines_mark_alarms_and_runs_of_anomalies():
     display = TimelineDisplay.from_predictions(decision, y, time=time)
     np.testing.assert_array_equal(display.alarms_.get_offsets()[:, 0], [10, 30, 40])
     spans = [(w.get_x(), w.get_x() + w.get_width()) for w in display.windows_]
-    assert spans == [(0, 20), (40, 50), (60, 60)]
+    assert spans == [(0, 20), (40, 50), (60, 70)]
     assert texts(display.ax_) == ["alarm (3)", "anomaly", "threshold"]
     assert TimelineDisplay.from_predictions(decision).windows_ == []
+
+
+@pytest.mark.parametrize(
+    ("time", "width"),
+    [
+        (None, 1),
+        ([0.0, 1, 3, 5, 1000], 2),
+        (np.array(["2020-01-01"], "M8[h]") + np.arange(5), 1 / 24),
+    ],
+)
+def test_an_anomaly_in_the_last_row_is_one_usual_step_wide(time, width):
+    y = [1, 1, 1, 1, -1]
+    display = TimelineDisplay.from_predictions(np.ones(5), y, time=time)
+    (window,) = display.windows_
+    assert window.get_width() == pytest.approx(width)
+    assert TimelineDisplay([1.0], [-1]).plot().windows_[0].get_width() == 1
 
 
 def test_timelines_judge_the_rows_of_a_task(detector):
@@ -211,6 +285,19 @@ def test_pairs_are_told_apart_as_by_scikit_posthocs():
         assert p == pytest.approx(expected[at[a], at[b]])
 
 
+def test_scores_by_task_are_aligned():
+    scores = made_scores()
+    ids = [f"task {i}" for i in range(25)]
+    named = {name: dict(zip(ids, v, strict=True)) for name, v in scores.items()}
+    named["a"] = dict(reversed(named["a"].items()))
+    found = CriticalDifferenceDisplay.from_predictions(named)
+    expected = CriticalDifferenceDisplay(scores)
+    assert found.ranks_ == expected.ranks_
+    assert list(found.p_values_.values()) == pytest.approx(
+        list(expected.p_values_.values())
+    )
+
+
 def test_detectors_are_ranked_on_the_same_rows(detector):
     untrained = MetaPrototypeDetector(n_iter=1, random_state=1).fit(FLEET[:10])
     named = {"trained": detector, "untrained": untrained}
@@ -253,6 +340,22 @@ def test_methods_that_are_the_same_are_in_one_group():
         (lambda: EmbeddingDisplay([[1.0]], [[2.0]], [1, 1]), "one label per query row"),
         (lambda: CriticalDifferenceDisplay({"a": [1.0]}), "at least two methods"),
         (lambda: CriticalDifferenceDisplay({"a": [1.0], "b": [1, 2]}), "the same"),
+        (
+            lambda: CriticalDifferenceDisplay({"a": {1: 0.5}, "b": {2: 0.5}}),
+            "'a' and 'b' differ in task",
+        ),
+        (
+            lambda: CriticalDifferenceDisplay({"a": {1: 0.5}, "b": [0.5]}),
+            r"\['b'\] come without task ids",
+        ),
+        (
+            lambda: CriticalDifferenceDisplay({"a": [1, 2], "b": [1, np.nan]}),
+            "'b' have nan at place 1",
+        ),
+        (
+            lambda: CriticalDifferenceDisplay({"a": {"x": np.inf}, "b": {"x": 1.0}}),
+            "'a' have inf at task 'x'",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(call, message):

@@ -1,14 +1,19 @@
 """The bridge to PyOD, both ways, against PyOD's own classes."""
 
 import importlib
+import pickle
+import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmetaad import (
     MetaPrototypeDetector,
     PyODDetector,
+    UniversalDetector,
     few_shot_scores,
     from_pyod_labels,
     to_pyod,
@@ -32,10 +37,11 @@ DETECTORS = {
     "GMM": "gmm",
     "INNE": "inne",
 }
+MODULES = {**DETECTORS, "MAD": "mad"}
 
 
 def made(name, **params):
-    return getattr(importlib.import_module(f"pyod.models.{DETECTORS[name]}"), name)(
+    return getattr(importlib.import_module(f"pyod.models.{MODULES[name]}"), name)(
         **params
     )
 
@@ -108,6 +114,55 @@ def test_it_clones_and_is_scored_like_a_meta_detector(fleet):
     assert np.mean(list(scores.values())) > 0.6
 
 
+@pytest.mark.parametrize("name", ["KNN", "LOF", "ECOD", "HBOS", "PCA", "MAD"])
+@pytest.mark.parametrize("n_rows", [100, 700])
+def test_fitted_on_one_table_it_is_the_pyod_detector(name, n_rows):
+    X = np.random.default_rng(0).normal(size=(n_rows, 1 if name == "MAD" else 4))
+    det = PyODDetector(made(name), contamination=0.05).fit(X)
+    own = made(name) if name == "MAD" else made(name, contamination=0.05)
+    own.fit(X)
+    query = np.r_[X[:50], 4 * X[:50]]
+    np.testing.assert_allclose(
+        det.score_samples(query), -own.decision_function(query), rtol=1e-6
+    )
+    assert det.offset_ == pytest.approx(-own.threshold_)
+    np.testing.assert_array_equal(
+        det.predict(query), from_pyod_labels(own.predict(query))
+    )
+
+
+def test_rows_of_one_table_that_are_labelled_outliers_are_left_out(fleet):
+    task = fleet[0]
+    det = PyODDetector(made("KNN")).fit(task.X, task.y)
+    own = made("KNN").fit(task.X[task.y != -1])
+    np.testing.assert_allclose(
+        det.score_samples(task.X), -own.decision_function(task.X)
+    )
+    assert det.offset_ == pytest.approx(-own.threshold_)
+
+
+def test_rows_without_a_task_are_judged_by_the_rows_of_all(fleet, monkeypatch):
+    X = fleet.arrays()[0]
+    own = made("KNN").fit(X[fleet.arrays()[1] != -1])
+    det = PyODDetector(made("KNN")).fit(fleet)
+    np.testing.assert_allclose(det.score_samples(X), -own.decision_function(X))
+    assert det.offset_ == pytest.approx(-own.threshold_)
+    monkeypatch.setattr(PyODDetector, "_max_pooled", 50)
+    reference = PyODDetector(made("KNN")).fit(fleet).reference_["detector"][0]
+    assert len(reference.decision_scores_) == 50
+
+
+def test_all_rows_are_kept_unless_told_otherwise():
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    for max_support, n_kept in ((np.inf, 600), (40, 40)):
+        det = PyODDetector(made("KNN"), max_support=max_support).fit(X)
+        for one in (det, det.adapt(X)):
+            (fitted,) = one.reference_["detector"]
+            assert len(fitted.decision_scores_) == n_kept
+    with pytest.raises(ValueError, match="'max_support' .* Got 2.5"):
+        PyODDetector(made("KNN"), max_support=2.5).fit(X)
+
+
 def test_what_is_no_pyod_detector_is_named(fleet):
     with pytest.raises(TypeError, match="detector='knn'"):
         PyODDetector("knn").fit(fleet)
@@ -177,6 +232,81 @@ def test_its_scores_combine_with_those_of_pyod(meta, fleet):
 def test_a_single_row_is_enough(meta, fleet):
     det = to_pyod(meta).fit(fleet[6].X[:1])
     assert np.isfinite(det.decision_function(fleet[6].X)).all()
+
+
+@pytest.mark.parametrize("copied", [clone, lambda d: pickle.loads(pickle.dumps(d))])
+def test_copies_keep_the_meta_detector_fitted(meta, fleet, copied):
+    X = fleet[6].X
+    det = copied(to_pyod(meta, contamination=0.2))
+    assert det.contamination == 0.2
+    expected = to_pyod(meta, contamination=0.2).fit(X)
+    np.testing.assert_array_equal(
+        det.fit(X).decision_scores_, expected.decision_scores_
+    )
+    np.testing.assert_array_equal(copied(expected).fit(X).labels_, expected.labels_)
+
+
+def test_attributes_of_the_meta_detector_are_at_hand(meta):
+    det = to_pyod(meta)
+    assert det.estimator.estimator is meta
+    assert det.estimator.n_features_in_ == meta.n_features_in_
+    assert to_pyod(det.estimator).estimator is det.estimator
+
+
+def test_pyods_wrappers_take_it(fleet):
+    from pyod.models.ts_od import TimeSeriesOD
+
+    inner = to_pyod(UniversalDetector().fit(fleet[0].X))
+    series = np.sin(np.arange(120.0))
+    series[60] += 3
+    found = TimeSeriesOD(inner, window_size=5).fit(series)
+    assert 56 <= np.nanargmax(found.decision_scores_) <= 64
+
+
+def test_pyods_feature_bagging_takes_it(fleet):
+    pytest.importorskip("combo", reason="PyOD's FeatureBagging needs combo")
+    from pyod.models.feature_bagging import FeatureBagging
+
+    task = fleet[6]
+    inner = to_pyod(UniversalDetector().fit(fleet[0].X))
+    bagging = FeatureBagging(inner, n_estimators=3, random_state=0).fit(task.X)
+    scores = bagging.decision_function(task.X)
+    assert scores[task.y == -1].mean() > scores[task.y == 1].mean()
+
+
+def test_columns_are_checked_by_the_meta_detector(fleet):
+    pd = pytest.importorskip("pandas")
+    X, y, task = fleet[:6].arrays()
+    frame = pd.DataFrame(X, columns=list("abcde"), index=np.arange(len(X))[::-1])
+    pipe = make_pipeline(
+        StandardScaler(), MetaPrototypeDetector(n_iter=5, random_state=0)
+    ).fit(frame, y, metaprototypedetector__task=task)
+    for meta in (pipe, MetaPrototypeDetector(n_iter=5).fit(frame, y, task=task)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            det = to_pyod(meta).fit(frame[:30])
+            det.predict_proba(frame[30:60])
+        assert det.decision_scores_.shape == (30,)
+        for call in (det.decision_function, to_pyod(meta).fit):
+            with pytest.raises(ValueError, match="feature names"):
+                call(frame[list("bacde")])
+
+
+def test_missing_values_are_for_the_meta_detector_to_take(meta, fleet):
+    X = fleet[6].X.copy()
+    X[::7, 1] = np.nan
+    det = to_pyod(UniversalDetector().fit(X)).fit(X)
+    assert np.isfinite(det.decision_scores_).all()
+    assert np.isfinite(det.decision_function(X)).all()
+    assert det.labels_.sum() == det.predict(X).sum() == 8
+    with pytest.raises(ValueError, match="NaN"):
+        to_pyod(meta).fit(X)
+
+
+def test_several_tables_are_refused(meta, fleet):
+    for tasks in (fleet, fleet[0], [fleet[0]]):
+        with pytest.raises(TypeError, match="expected one table"):
+            to_pyod(meta).fit(tasks)
 
 
 def test_labels_convert_both_ways():

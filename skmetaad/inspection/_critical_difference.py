@@ -16,8 +16,9 @@ class CriticalDifferenceDisplay:
 
     Parameters
     ----------
-    scores : dict of str to array-like of shape (n_tasks,)
-        The score of each method on the same tasks, higher = better.
+    scores : dict of str to array-like of shape (n_tasks,), or to dict
+        The score of each method on the same tasks, higher = better; or what
+        `few_shot_scores` returned for each, {task id: score}, in any order.
     alpha : float, default=0.05
         Level of the tests, all pairs together.
 
@@ -59,6 +60,7 @@ class CriticalDifferenceDisplay:
     """
 
     def __init__(self, scores, *, alpha=0.05):
+        scores, ids = _by_task(scores)
         table = {name: np.asarray(v, np.float64) for name, v in scores.items()}
         shapes = {value.shape for value in table.values()}
         if len(table) < 2 or len(shapes) != 1 or len(next(iter(shapes))) != 1:
@@ -67,6 +69,7 @@ class CriticalDifferenceDisplay:
                 "expected at least two methods with one score for each of the same "
                 "tasks."
             )
+        _check_finite(table, ids)
         self.scores = table
         self.alpha = alpha
         self._test()
@@ -77,8 +80,9 @@ class CriticalDifferenceDisplay:
 
         Parameters
         ----------
-        scores : dict of str to array-like of shape (n_tasks,)
-            The score of each method on the same tasks, higher = better.
+        scores : dict of str to array-like of shape (n_tasks,), or to dict
+            The score of each method on the same tasks, higher = better; or what
+            `few_shot_scores` returned for each, {task id: score}, in any order.
         alpha : float, default=0.05
             Level of the tests, all pairs together.
         ax : matplotlib Axes, default=None
@@ -144,7 +148,7 @@ class CriticalDifferenceDisplay:
         options = {"task": task, "n_support": n_support, "metric": metric}
         options |= {"n_repeats": n_repeats, "random_state": random_state}
         scores = {
-            name: list(few_shot_scores(one, X, y, **options).values())
+            name: few_shot_scores(one, X, y, **options)
             for name, one in estimators.items()
         }
         return cls(scores, alpha=alpha).plot(ax, **kwargs)
@@ -203,6 +207,39 @@ class CriticalDifferenceDisplay:
         for side in ("left", "right", "bottom", "top"):
             self.ax_.spines[side].set_visible(False)
         return self
+
+
+def _by_task(scores):
+    """Return scores with tasks in one order, and the task ids or None."""
+    if not any(isinstance(one, dict) for one in scores.values()):
+        return scores, None
+    if not all(isinstance(one, dict) for one in scores.values()):
+        bare = [name for name, one in scores.items() if not isinstance(one, dict)]
+        raise ValueError(
+            f"scores of {bare} come without task ids, others with them: expected "
+            "{task id: score} for all methods or for none."
+        )
+    first = next(iter(scores))
+    ids = list(scores[first])
+    for name, one in scores.items():
+        if one.keys() != scores[first].keys():
+            other = next(iter(one.keys() ^ scores[first].keys()))
+            raise ValueError(
+                f"scores of {first!r} and {name!r} differ in task {other!r}: expected "
+                "the same tasks for all methods."
+            )
+    return {name: [one[i] for i in ids] for name, one in scores.items()}, ids
+
+
+def _check_finite(table, ids):
+    for name, values in table.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            where = f"place {bad[0]}" if ids is None else f"task {ids[bad[0]]!r}"
+            raise ValueError(
+                f"scores of {name!r} have {values[bad[0]]} at {where}: expected finite "
+                "scores; leave such tasks out for all methods."
+            )
 
 
 def _cliques(ordered, p_values, alpha):

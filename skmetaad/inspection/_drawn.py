@@ -1,6 +1,11 @@
-"""What the displays share: axes to draw on, and colours that say normal or not."""
+"""What the displays share: axes to draw on, colours, and rows that are judged."""
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+
+from skmetaad._rows import unpack
+from skmetaad.compose import decide
+from skmetaad.tasks import as_collection
 
 # Told apart by people who see no red and green, and in grey.
 NORMAL, OUTLIER, NEUTRAL = "#0072b2", "#d55e00", "#6e6e6e"
@@ -30,6 +35,22 @@ def same_length(**arrays):
                 "expected one value per row in each."
             )
     return found.values()
+
+
+def judged(estimator, X, y, task):
+    """Return the decision values of rows, and their labels: 0 where none are known."""
+    rows = X
+    if isinstance(estimator, Pipeline):  # other detectors take a collection as it is
+        rows, _, task = unpack(X, None, task)
+    # Detectors other than ours know no `task`.
+    decision = (
+        estimator.decision_function(rows)
+        if task is None
+        else decide(estimator, rows, task)
+    )
+    if y is None and as_collection(X) is not None:
+        _, y, _ = unpack(X, None, None, min_width=1)
+    return decision, np.zeros(len(decision), np.int8) if y is None else y
 
 
 def named(estimator, name):

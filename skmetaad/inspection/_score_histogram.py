@@ -7,6 +7,7 @@ from skmetaad.inspection._drawn import (
     NORMAL,
     OUTLIER,
     axes,
+    judged,
     named,
     same_length,
 )
@@ -64,7 +65,7 @@ class ScoreHistogramDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; None: on new axes.
         **kwargs : dict
-            For matplotlib's `hist`.
+            For matplotlib's `hist`, of all kinds of rows.
 
         Returns
         -------
@@ -75,7 +76,7 @@ class ScoreHistogramDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, task=None, name=None, ax=None, **kwargs
+        cls, estimator, X, y=None, *, task=None, name=None, ax=None, **kwargs
     ):
         """Judge rows by an adapted detector and draw its decision values.
 
@@ -83,10 +84,11 @@ class ScoreHistogramDisplay:
         ----------
         estimator : object
             A detector adapted to the rows' tasks, or any with `decision_function`.
-        X : array-like of shape (n_rows, n_features)
+        X : array-like of shape (n_rows, n_features), or TaskCollection
             Rows to judge.
-        y : array-like of shape (n_rows,)
-            Labels: -1 outlier, +1 inlier, 0 unlabelled.
+        y : array-like of shape (n_rows,), default=None
+            Labels: -1 outlier, +1 inlier, 0 unlabelled. None: those of the collection;
+            other rows are unlabelled.
         task : array-like of shape (n_rows,), default=None
             The task id of each row.
         name : str, default=None
@@ -94,15 +96,14 @@ class ScoreHistogramDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; None: on new axes.
         **kwargs : dict
-            For matplotlib's `hist`.
+            For matplotlib's `hist`, of all kinds of rows.
 
         Returns
         -------
         display : ScoreHistogramDisplay
             What was drawn.
         """
-        known = {} if task is None else {"task": task}
-        decision = estimator.decision_function(X, **known)
+        decision, y = judged(estimator, X, y, task)
         return cls(y, decision, name=named(estimator, name)).plot(ax, **kwargs)
 
     def plot(self, ax=None, **kwargs):
@@ -113,7 +114,7 @@ class ScoreHistogramDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; None: on new axes.
         **kwargs : dict
-            For matplotlib's `hist`.
+            For matplotlib's `hist`, of all kinds of rows.
 
         Returns
         -------
@@ -129,13 +130,8 @@ class ScoreHistogramDisplay:
         for kind, label, color in (*kinds, ("unlabelled", 0, NEUTRAL)):
             values = self.decision[self.y == label]
             if len(values):
-                *_, self.bars_[kind] = self.ax_.hist(
-                    values,
-                    edges,
-                    color=color,
-                    label=f"{kind} ({len(values)})",
-                    **options,
-                )
+                own = {"color": color, "label": f"{kind} ({len(values)})", **options}
+                *_, self.bars_[kind] = self.ax_.hist(values, edges, **own)
         self.threshold_ = self.ax_.axvline(0, color="black", ls="--", label="threshold")
         self.ax_.set(xlabel="decision function", ylabel="rows", title=self.name)
         self.ax_.legend()

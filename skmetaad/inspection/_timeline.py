@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skmetaad.inspection._drawn import NORMAL, OUTLIER, axes, named, same_length
+from skmetaad.inspection._drawn import NORMAL, OUTLIER, axes, judged, named, same_length
 
 
 class TimelineDisplay:
@@ -89,10 +89,11 @@ class TimelineDisplay:
         ----------
         estimator : object
             A detector adapted to the task, or any with `decision_function`.
-        X : array-like of shape (n_rows, n_features)
+        X : array-like of shape (n_rows, n_features), or TaskCollection
             Rows of one task, in time order.
         y : array-like of shape (n_rows,), default=None
-            Labels: -1 outlier, +1 inlier, 0 unlabelled.
+            Labels: -1 outlier, +1 inlier, 0 unlabelled. None: those of the collection;
+            other rows are unlabelled.
         task : array-like of shape (n_rows,), default=None
             The task id of each row.
         time : array-like of shape (n_rows,), default=None
@@ -109,8 +110,7 @@ class TimelineDisplay:
         display : TimelineDisplay
             What was drawn.
         """
-        known = {} if task is None else {"task": task}
-        decision = estimator.decision_function(X, **known)
+        decision, y = judged(estimator, X, y, task)
         display = cls(decision, y, time=time, name=named(estimator, name))
         return display.plot(ax, **kwargs)
 
@@ -159,7 +159,13 @@ class TimelineDisplay:
         """Return the start of each run of outliers, and of the row after it."""
         odd = np.r_[False, self.y == -1, False].astype(np.int8)
         edges = np.diff(odd)
-        last = len(self.time) - 1
-        starts = np.flatnonzero(edges == 1)
-        ends = np.minimum(np.flatnonzero(edges == -1), last)
-        return list(zip(self.time[starts], self.time[ends], strict=True))
+        starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+        return [
+            (self.time[a], self.time[b] if b < len(self.time) else self._after())
+            for a, b in zip(starts, ends, strict=True)
+        ]
+
+    def _after(self):
+        """Return when a row after the last would come: a usual step later."""
+        steps = np.sort(np.diff(self.time))
+        return self.time[-1] + (steps[len(steps) // 2] if len(steps) else 1)
