@@ -83,7 +83,7 @@ def test_the_task_on_which_the_inner_loop_diverges_is_named():
     det = MAMLAutoencoderDetector(
         inner_rate=1e18, inner_steps=5, activation="silu", n_iter=5, random_state=0
     )
-    with pytest.raises(MetaTrainingError, match="adapting to task .*smaller.*inner_rate"):
+    with pytest.raises(MetaTrainingError, match="adapting to task .*inner_rate"):
         det.fit(FLEET)
     assert not hasattr(det, "meta_")
     assert not hasattr(det, "task_ids_")

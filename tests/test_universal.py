@@ -428,3 +428,12 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
     )
     # The rows themselves, sorted and in float64, are some 40 MiB each.
     assert float(done.stdout) < 400
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 1e30])
+def test_rows_as_far_as_numbers_go_have_finite_scores(value):
+    X = np.random.default_rng(0).normal(size=(50, 4)) * 1e-30
+    det = UniversalDetector().fit(X)
+    far = np.where(np.arange(4) == 1, value, X[:3])
+    scores = det.score_samples(far)
+    assert np.isfinite(scores).all() and (scores < det.score_samples(X).min()).all()

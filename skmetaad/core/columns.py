@@ -112,6 +112,7 @@ def value_evidence(
     span = (state["high"] - state["low"])[:, None].clamp_min(1e-12)
     filled = torch.where(missing, low, X)
     outside = torch.maximum(low - filled, filled - high).clamp_min(0.0) / span
+    outside = outside.clamp_max(1e299)
     partial = (1 + partial_residuals(away, own, state).sqrt()).log()
     weight = near.to(X.dtype) / near.sum(-1, keepdim=True).clamp_min(1)
     center = torch.einsum("trk,trkd->trd", weight, around)

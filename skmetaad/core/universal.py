@@ -14,6 +14,8 @@ N_AROUND = 10
 # How much values of rows that count as equal may differ, in spreads, and by rounding
 # to single precision; and at most.
 EQUAL, ROUNDED, LARGEST = 1e-9, 2e-7, 1e-3
+# Spreads beyond which no number is told from another.
+FARTHEST = 1e300
 # What stands for a missing value in keys.
 MISSING = 1e3
 # Neighbours by the name of the scale.
@@ -56,6 +58,7 @@ def standard(X: Tensor, state: State) -> Tensor:
     """Return rows (T, R, d) in spreads of their columns, missing values as 0."""
     alive = state["alive"][:, None]
     scaled = (X - state["center"][:, None]) / state["scale"][:, None]
+    scaled = scaled.clamp(-FARTHEST, FARTHEST)
     # Beyond ten spreads distance grows by its logarithm.
     far = scaled.abs()
     scaled = torch.where(far > 10, scaled.sign() * (10 + (far / 10).log() * 5), scaled)
