@@ -11,45 +11,16 @@ from skmetaad._compat import Interval, StrOptions
 from skmetaad._held_out import learned_offsets
 from skmetaad._rows import picture_shape
 from skmetaad.base import BaseMetaDetector
-from skmetaad.core.losses import with_departures
 from skmetaad.core.pieces import in_pieces
 from skmetaad.core.scaling import fleet_moments
 from skmetaad.core.state import generator, to_numpy, to_tensor, to_tensors
-from skmetaad.core.train import Batch, NotFinite, meta_train
-from skmetaad.episodes import EpisodeSampler
+from skmetaad.core.train import NotFinite, meta_train
+from skmetaad.detectors._episode_drawer import EpisodeDrawer
 from skmetaad.exceptions import MetaTrainingError
 
 LARGEST = 1e9
 # Parameters that adapting does not need.
 AFTER = ("input_", "blend.", "cohort.")
-
-
-class Episoder:
-    """Draws batches of episodes, as tensors."""
-
-    def __init__(self, rows, y, code, rng, **options):
-        self.rows, self.y, self.code, self.rng = rows, y, code, rng
-        self.options = options
-        self.generator = generator(rng)
-        self.seed = self.generator.initial_seed() % 2**32
-        self.sampler = self.other_sampler()
-
-    def other_sampler(self, **options):
-        """Return a sampler of the same rows with other options."""
-        return EpisodeSampler(self.y, self.code, **{**self.options, **options})
-
-    def __call__(self, n_episodes, tasks, sampler=None):
-        drawn = (sampler or self.sampler).draw(n_episodes, self.rng, tasks=tasks)
-        self.seed += 1
-        batch = Batch(
-            self.rows[torch.from_numpy(drawn.support)],
-            torch.from_numpy(drawn.support_y),
-            self.rows[torch.from_numpy(drawn.query)],
-            torch.from_numpy(drawn.query_y),
-            torch.from_numpy(drawn.task),
-            self.seed,
-        )
-        return with_departures(batch, self.generator)
 
 
 class TorchMetaDetector(BaseMetaDetector):
@@ -140,7 +111,7 @@ class TorchMetaDetector(BaseMetaDetector):
         fixed = {name: value.astype(np.float32) for name, value in fixed.items()}
         meta = {"input_center": center, "input_scale": np.sqrt(total), **fixed}
         rows = ((X - center) / meta["input_scale"]).astype(np.float32)
-        draw = Episoder(
+        draw = EpisodeDrawer(
             torch.from_numpy(rows),
             y,
             code,

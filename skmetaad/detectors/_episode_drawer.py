@@ -1,0 +1,36 @@
+"""From row numbers to tensors: the meta-batches of the detectors with a torch core."""
+
+import torch
+
+from skmetaad.core.losses import with_departures
+from skmetaad.core.state import generator
+from skmetaad.core.train import Batch
+from skmetaad.episodes import EpisodeSampler
+
+
+class EpisodeDrawer:
+    """Draws batches of episodes, as tensors."""
+
+    def __init__(self, rows, y, code, rng, **options):
+        self.rows, self.y, self.code, self.rng = rows, y, code, rng
+        self.options = options
+        self.generator = generator(rng)
+        self.seed = self.generator.initial_seed() % 2**32
+        self.sampler = self.other_sampler()
+
+    def other_sampler(self, **options):
+        """Return a sampler of the same rows with other options."""
+        return EpisodeSampler(self.y, self.code, **{**self.options, **options})
+
+    def __call__(self, n_episodes, tasks, sampler=None):
+        drawn = (sampler or self.sampler).draw(n_episodes, self.rng, tasks=tasks)
+        self.seed += 1
+        batch = Batch(
+            self.rows[torch.from_numpy(drawn.support)],
+            torch.from_numpy(drawn.support_y),
+            self.rows[torch.from_numpy(drawn.query)],
+            torch.from_numpy(drawn.query_y),
+            torch.from_numpy(drawn.task),
+            self.seed,
+        )
+        return with_departures(batch, self.generator)
