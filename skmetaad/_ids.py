@@ -3,29 +3,36 @@
 import numpy as np
 
 
-def factorize(task, n_rows):
+def factorize(task, n_rows, name="task"):
     """Return codes 0..T-1 in order of first appearance, and the ids."""
     if task is None:
         return np.zeros(n_rows, dtype=np.int64), ()
-    values = _as_ids(task, n_rows)
+    values = _as_ids(task, n_rows, name)
     if values.dtype == object:
         codes = {}
         code = np.fromiter(
             (codes.setdefault(v, len(codes)) for v in values), np.int64, n_rows
         )
-        return code, tuple(codes)
-    ids, first, code = np.unique(values, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return rank[code], tuple(ids[order].tolist())
+        ids = tuple(codes)
+    else:
+        ids, first, code = np.unique(values, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        code, ids = rank[code], tuple(_scalars(ids[order]))
+    missing = [i for i, value in enumerate(ids) if is_missing(value)]
+    if missing:
+        raise ValueError(
+            f"{name} holds a missing id in row {int(np.argmax(code == missing[0]))}: "
+            "expected a label for every row."
+        )
+    return code, ids
 
 
 def lookup(task, n_rows, ids):
     """Return the position in `ids` of each row's task; unknown ids raise."""
-    values = _as_ids(task, n_rows)
     position = {name: i for i, name in enumerate(ids)}
-    code, given = factorize(values, n_rows)
+    code, given = factorize(task, n_rows)
     unknown = [name for name in given if name not in position]
     if unknown:
         shown = ", ".join(map(repr, ids[:5])) + (", ..." if len(ids) > 5 else "")
@@ -38,27 +45,53 @@ def lookup(task, n_rows, ids):
     return np.array([position[name] for name in given], dtype=np.int64)[code]
 
 
-def _as_ids(task, n_rows):
-    values = np.asarray(task)
+def is_missing(value):
+    """Tell None, NaN, NaT and pandas' NA from a value that is there."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:  # NA is not even sure to differ from itself
+        return True
+    except ValueError:  # an array
+        return False
+
+
+def _as_ids(task, n_rows, name):
+    values = _array(task)
     if values.ndim != 1:
         raise ValueError(
-            f"task has shape {values.shape}: expected one task id per row, ({n_rows},)."
+            f"{name} has shape {values.shape}: expected one id per row, ({n_rows},)."
         )
     if len(values) != n_rows:
         raise ValueError(
-            f"task has {len(values)} ids, but X has {n_rows} rows: expected one task "
-            "id per row."
-        )
-    missing = (
-        np.isnan(values)
-        if values.dtype.kind == "f"
-        else np.array([v is None or v != v for v in values])
-        if values.dtype == object
-        else np.zeros(1, dtype=bool)
-    )
-    if missing.any():
-        raise ValueError(
-            f"task holds a missing id in row {int(np.argmax(missing))}: expected a "
-            "label for every row."
+            f"{name} has {len(values)} ids, but X has {n_rows} rows: expected one per "
+            "row."
         )
     return values
+
+
+def _array(task):
+    """Return an array; numpy would turn 1 beside "a" into text, and tuples into rows.
+
+    So a list of mixed types, or of tuples, becomes an array of objects.
+    """
+    if not isinstance(task, list | tuple):
+        return np.asarray(task)
+    kinds = set(map(type, task))
+    if len(kinds) < 2 and not any(issubclass(kind, tuple) for kind in kinds):
+        return np.asarray(task)
+    values = np.empty(len(task), object)
+    values[:] = task
+    return values
+
+
+def _scalars(ids):
+    """Return Python scalars; times that equal, and hash as, pandas' Timestamp."""
+    if ids.dtype.kind not in "mM":
+        return ids.tolist()
+    short = ids.astype(f"{ids.dtype.kind}8[us]")
+    exact = short == ids  # all but NaT and parts of a microsecond
+    return [
+        a if same else b for a, b, same in zip(short.tolist(), ids, exact, strict=True)
+    ]

@@ -33,7 +33,8 @@ class Rows:
 def unpack(X, y, task, min_width=0):
     """Split a collection of tasks into arrays; leave arrays as they are.
 
-    With `min_width` > 0, narrower tasks get columns of NaN up to the widest one.
+    Rows of tasks whose columns have names become a DataFrame. With `min_width` > 0,
+    narrower tasks get columns of NaN up to the widest one, and names do not count.
     """
     tasks = as_collection(X)
     if tasks is None:
@@ -44,7 +45,38 @@ def unpack(X, y, task, min_width=0):
                 f"{name} was given beside a TaskCollection, which brings its own: "
                 f"expected {name}=None."
             )
-    return (widened(tasks, min_width) if min_width else tasks).arrays()
+    if min_width:
+        X, y, task = widened(tasks, min_width).arrays()
+    else:
+        X, y, task = tasks.arrays()
+        X = named(X, _shared_names(tasks))
+    # The makers of tasks warn of labels that may be in another convention.
+    return X, y if y is not None and (y == -1).any() else None, task
+
+
+def named(X, names):
+    """Give rows the names of their columns, without a copy."""
+    if names is None:
+        return X
+    try:
+        from pandas import DataFrame
+    except ImportError:  # scikit-learn then knows no names either
+        return X
+    return DataFrame(X, columns=list(names), copy=False)
+
+
+def _shared_names(tasks):
+    """Return the names of columns; raise where two tasks' names differ."""
+    names = tasks.feature_names
+    having = [] if names else [t for t in tasks if t.feature_names is not None]
+    for task in having:
+        if task.feature_names != having[0].feature_names:
+            raise ValueError(
+                f"tasks {having[0].id!r} and {task.id!r} name their columns "
+                f"{having[0].feature_names} and {task.feature_names}: expected the "
+                "same names in the same order."
+            )
+    return names
 
 
 def widened(tasks, min_width=1):
@@ -63,10 +95,7 @@ def widened(tasks, min_width=1):
 
 def check_rows(estimator, X, y, task, *, reset):
     """Validate rows, labels and task ids; raise where a task has outliers only."""
-    from_tasks = y is None
     X, y, task = unpack(X, y, task, int(estimator._any_width))
-    if from_tasks and y is not None and not (y == -1).any():
-        y = None  # a task's labels are known to be ours: no need to warn
     X = check_features(estimator, X, reset=reset)
     code, ids = factorize(task, len(X))
     y = check_labels(y, n_rows=len(X))

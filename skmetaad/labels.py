@@ -1,13 +1,19 @@
 """Outlier labels: -1 outlier, +1 inlier, 0 unlabelled."""
 
+import sys
 import warnings
 
 import numpy as np
 from sklearn.utils import column_or_1d
 
+from skmetaad._ids import is_missing
 from skmetaad.exceptions import LabelsIgnoredWarning
 
 __all__ = ["check_labels", "from_pyod_labels", "to_pyod_labels"]
+
+EXPECTED = "-1 (outlier), +1 (inlier) and 0 (unlabelled)"
+# The packages between a line of the user's and ours.
+BETWEEN = ("skmetaad", "sklearn", "joblib")
 
 
 def check_labels(y, *, n_rows=None, name="y"):
@@ -26,7 +32,7 @@ def check_labels(y, *, n_rows=None, name="y"):
     -------
     labels : ndarray of shape (n_rows,) of int8, or None
         None when `y` is None or holds not a single -1. Such a `y` (all ones, class
-        labels, PyOD's 0/1) says nothing about outliers and is ignored.
+        labels, PyOD's 0/1, text) says nothing about outliers and is ignored.
 
     Raises
     ------
@@ -37,7 +43,8 @@ def check_labels(y, *, n_rows=None, name="y"):
     Warns
     -----
     LabelsIgnoredWarning
-        When `y` is given and holds no -1.
+        When `y` is given and holds no -1, unless it is all +1 or all 0, which labels
+        no outlier on purpose.
 
     Examples
     --------
@@ -47,38 +54,87 @@ def check_labels(y, *, n_rows=None, name="y"):
     """
     if y is None:
         return None
-    y = column_or_1d(np.asarray(y), warn=True)
+    y = as_numbers(column_or_1d(np.asarray(y), warn=True))
     if n_rows is not None and len(y) != n_rows:
         raise ValueError(
             f"{name} has {len(y)} labels, but X has {n_rows} rows: expected one label "
             "per row."
         )
-    numeric = y.dtype.kind in "iufb"
-    if not numeric or not np.any(y == -1):
-        _warn_ignored(y, name, numeric)
+    if y.dtype.kind not in "iufb":
+        _warn_not_numbers(y, name)
+        return None
+    if not np.any(y == -1):
+        plain = y.dtype.kind != "b" and (np.all(y == 1) or np.all(y == 0))
+        if not plain:
+            _warn(
+                f"{name} holds no -1 and so labels no outlier; it is ignored.{_hint(y)}"
+            )
         return None
     odd = ~np.isin(y, (-1, 0, 1))
     if odd.any():
         raise ValueError(
-            f"{name} holds {y[odd][0]!r}: expected only -1 (outlier), +1 (inlier) and "
-            "0 (unlabelled)."
+            f"{name} holds {y[odd].tolist()[0]!r}: expected only {EXPECTED}."
         )
     return y.astype(np.int8)
 
 
-def _warn_ignored(y, name, numeric):
-    values = set(np.unique(y).tolist()) if numeric else set()
-    hint = ""
-    if values and values <= {0, 1} and 0 in values:
-        hint = (
-            " It looks like PyOD's labels (0 inlier, 1 outlier): convert with "
-            "skmetaad.from_pyod_labels (and back with skmetaad.to_pyod_labels)."
+def as_numbers(y):
+    """Turn an array of objects into numbers if all are; a missing one becomes NaN."""
+    if y.dtype.kind != "O":
+        return y
+    try:
+        return np.array([np.nan if is_missing(v) else float(v) for v in y], float)
+    except (TypeError, ValueError, OverflowError):
+        return y
+
+
+def warn_zero_one(y, name):
+    """Warn of labels of 0 and 1 alone, which may have been meant as PyOD's."""
+    if holds_zero_one(y):
+        _warn(
+            f"{name} holds no -1 and so labels no outlier: 0 is taken as unlabelled, 1 "
+            f"as inlier.{_hint(y)}"
         )
-    warnings.warn(
-        f"{name} holds no -1 and so labels no outlier; it is ignored.{hint}",
-        LabelsIgnoredWarning,
-        stacklevel=4,
+
+
+def holds_zero_one(y):
+    """Tell whether there are 0 and 1 among valid labels, and no -1."""
+    return bool((y == 0).any() and (y == 1).any() and not (y == -1).any())
+
+
+def _hint(y):
+    values = set(np.unique(y).tolist())
+    if y.dtype.kind != "b" and not {0} <= values <= {0, 1}:
+        return ""
+    return (
+        " It looks like PyOD's labels (0 inlier, 1 outlier): convert with "
+        "skmetaad.from_pyod_labels (and back with skmetaad.to_pyod_labels)."
     )
+
+
+def _warn_not_numbers(y, name):
+    text = [v for v in y.tolist() if isinstance(v, str | bytes)]
+    what = f"text such as {text[0]!r}" if text else f"values of dtype {y.dtype}"
+    _warn(
+        f"{name} holds {what} and so labels no outlier; it is ignored: expected the "
+        f"numbers {EXPECTED}."
+    )
+
+
+def _warn(message):
+    warnings.warn(message, LabelsIgnoredWarning, stacklevel=_level_of_the_user())
+
+
+def _level_of_the_user():
+    """Return the stacklevel, seen from the caller, of the line that called us all."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and _package(frame) in BETWEEN:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _package(frame):
+    return frame.f_globals.get("__name__", "").partition(".")[0]
 
 
 def from_pyod_labels(y):
@@ -142,7 +198,7 @@ def to_pyod_labels(y):
     >>> to_pyod_labels([1, -1, 1])
     array([0, 1, 0])
     """
-    y = _only(y, (-1, 0, 1), "-1 (outlier), +1 (inlier) and 0 (unlabelled)")
+    y = _only(y, (-1, 0, 1), EXPECTED)
     return (y == -1).astype(np.int64)
 
 
@@ -150,5 +206,5 @@ def _only(y, values, words):
     y = column_or_1d(np.asarray(y))
     odd = ~np.isin(y, values)
     if odd.any():
-        raise ValueError(f"y holds {y[odd][0]!r}: expected only {words}.")
+        raise ValueError(f"y holds {y[odd].tolist()[0]!r}: expected only {words}.")
     return y.astype(np.int64)

@@ -1,11 +1,16 @@
 """Tasks and collections of them."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from numbers import Number
 
 import numpy as np
 
 from skmetaad import _html, _making
-from skmetaad._task import Task
+from skmetaad._classes import from_classes
+from skmetaad._frame import frame_columns
+from skmetaad._task import Task, listed
+from skmetaad._windows import from_windows
+from skmetaad.labels import warn_zero_one
 
 __all__ = ["Task", "TaskCollection", "as_collection"]
 
@@ -13,8 +18,9 @@ __all__ = ["Task", "TaskCollection", "as_collection"]
 class TaskCollection(Sequence):
     """An immutable sequence of tasks that indexes like a numpy array.
 
-    An int gives a `Task`; a slice, a list or array of ints, or a boolean mask gives a
-    `TaskCollection`. Detectors, splitters and scorers take it in place of `X`, `y`
+    An int gives the `Task` in that place, and an id that is no number the task of that
+    id; a slice, a list or array of ints, or a boolean mask gives a `TaskCollection`,
+    and so does `a + b`. Detectors, splitters and scorers take it in place of `X`, `y`
     and `task`.
 
     Parameters
@@ -26,6 +32,8 @@ class TaskCollection(Sequence):
     ----------
     ids : tuple
         The ids of the tasks, in order.
+    feature_names : tuple of str, or None
+        The names of the columns, when all tasks have the same.
 
     Raises
     ------
@@ -33,6 +41,11 @@ class TaskCollection(Sequence):
         When an element is not a `Task`.
     ValueError
         When two tasks have the same id.
+
+    Warns
+    -----
+    LabelsIgnoredWarning
+        When labels were given as 0 and 1 and no task has a -1.
 
     Examples
     --------
@@ -46,27 +59,36 @@ class TaskCollection(Sequence):
     Task(id='a', n_rows=2, n_features=2)
     >>> tasks[[2, 1]].ids
     ('c', 'b')
+    >>> tasks["b"]
+    Task(id='b', n_rows=1, n_features=2)
     """
 
     def __init__(self, tasks):
         tasks = tuple(tasks)
-        seen = set()
-        for place, task in enumerate(tasks):
+        place = {}
+        for i, task in enumerate(tasks):
             if not isinstance(task, Task):
                 raise TypeError(
-                    f"tasks[{place}] is a {type(task).__name__}: expected a Task."
+                    f"tasks[{i}] is a {type(task).__name__}: expected a Task."
                 )
-            if task.id in seen:
+            if task.id in place:
                 raise ValueError(
                     f"tasks holds id {task.id!r} more than once: expected distinct ids."
                 )
-            seen.add(task.id)
-        self._tasks = tasks
+            place[task.id] = i
+        self._tasks, self._place = _settled(tasks), place
 
     @property
     def ids(self):
         """The ids of the tasks, in order."""
         return tuple(task.id for task in self._tasks)
+
+    @property
+    def feature_names(self):
+        """The names of the columns, when all tasks have the same, else None."""
+        first = self._tasks[0].feature_names if self._tasks else None
+        same = all(_same(task.feature_names, first) for task in self._tasks)
+        return first if same else None
 
     def __len__(self):
         return len(self._tasks)
@@ -79,8 +101,28 @@ class TaskCollection(Sequence):
             return self._tasks[index]
         if isinstance(index, slice):
             return TaskCollection(self._tasks[index])
+        if isinstance(index, Hashable) and not isinstance(index, Number):
+            if index in self._place:
+                return self._tasks[self._place[index]]
+            if isinstance(index, str):
+                raise KeyError(
+                    f"index {index!r}: expected the id of a task, as in ids."
+                )
         places = _making.places(index, len(self))
         return TaskCollection(self._tasks[i] for i in places)
+
+    def __add__(self, other):
+        other = as_collection(other)
+        if other is None:
+            return NotImplemented
+        return TaskCollection(self._tasks + other._tasks)
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError(
+            "a TaskCollection is no array of rows: expected the arrays of "
+            "`X, y, task = tasks.arrays()`; a pipeline takes them as "
+            "fit(X, y, step__task=task)."
+        )
 
     def __repr__(self):
         if not self._tasks:
@@ -88,6 +130,8 @@ class TaskCollection(Sequence):
         rows = [len(task) for task in self]
         text = f"n_tasks={len(self)}, n_rows={sum(rows)} ({_spread(rows)} per task), "
         text += f"n_features={_spread([task.n_features for task in self])}"
+        if names := self.feature_names:
+            text += f" ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
         if labelled := [task for task in self if task.y is not None]:
             text += f", n_outliers={sum(task.n_outliers for task in labelled)}"
         return f"TaskCollection({text})"
@@ -157,7 +201,8 @@ class TaskCollection(Sequence):
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features)
-            Rows of all tasks; more axes are allowed.
+            Rows of all tasks; more axes are allowed. The columns of a DataFrame give
+            `feature_names`.
         y : array-like of shape (n_rows,), default=None
             Labels: -1 outlier, +1 inlier, 0 unlabelled. A task whose rows are all
             unlabelled gets no labels.
@@ -176,22 +221,22 @@ class TaskCollection(Sequence):
         TypeError
             When `X` does not hold real numbers, or an id is not hashable.
 
+        Warns
+        -----
+        LabelsIgnoredWarning
+            When `y` holds 0 and 1 and no -1.
+
         Examples
         --------
         >>> from skmetaad import TaskCollection
         >>> TaskCollection.from_arrays([[1.0], [2.0], [3.0]], task=[7, 5, 7]).ids
         (7, 5)
         """
-        X = _making.numbers(X, "X")
-        y = None if y is None else _making.outlier_labels(y, len(X), "y")
-        ids, rows = _making.group(task, X, "task")
-        made = []
-        for name, index in zip(ids, rows, strict=True):
-            labels = None if y is None else y[index]
-            if labels is not None and not labels.any():
-                labels = None
-            made.append(Task(name, X[index], labels))
-        return cls(made)
+        names, X = _making.column_names(X), _making.numbers(X, "X")
+        if y is not None:
+            y = _making.outlier_labels(y, len(X), "y")
+            warn_zero_one(y, "y")
+        return cls(_by_id(X, y, task, names))
 
     @classmethod
     def from_frame(cls, df, *, task, label=None):
@@ -200,11 +245,13 @@ class TaskCollection(Sequence):
         Parameters
         ----------
         df : pandas.DataFrame
-            The table. Columns other than `task` and `label` are the features.
+            The table. Columns other than `task` and `label` are the features, and their
+            names, when all are text, the `feature_names`.
         task : hashable
             Name of the column of task ids.
         label : hashable, default=None
-            Name of the column of labels: -1 outlier, +1 inlier, 0 unlabelled.
+            Name of the column of labels: -1 outlier, +1 inlier, 0 or missing:
+            unlabelled.
 
         Returns
         -------
@@ -217,8 +264,13 @@ class TaskCollection(Sequence):
         TypeError
             When a feature column is not numeric; the message names it.
         ValueError
-            When a column is not there, a task id is missing, or labels hold other
-            values.
+            When a column is not there, a task id is missing, or labels are boolean or
+            hold other values.
+
+        Warns
+        -----
+        LabelsIgnoredWarning
+            When labels hold 0 and 1 and no -1.
 
         Examples
         --------
@@ -228,128 +280,13 @@ class TaskCollection(Sequence):
         >>> TaskCollection.from_frame(df, task="host").ids
         ('a', 'b')
         """
-        X, y, ids = _making.frame_columns(df, task, label)
-        return cls.from_arrays(X, y, task=ids)
+        X, names, y, ids = frame_columns(df, task, label)
+        if y is not None:
+            warn_zero_one(y, f"column {label!r} of df")
+        return cls(_by_id(X, y, ids, names))
 
-    @classmethod
-    def from_classes(cls, X, classes, *, max_outliers=None, random_state=None):
-        """Make one task per class: its rows are inliers, all others are outliers.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Rows of all classes; more axes are allowed.
-        classes : array-like of shape (n_rows,)
-            The class of each row, which becomes the task id.
-        max_outliers : int, default=None
-            Largest number of outlier rows per task, drawn at random; None keeps all.
-        random_state : int, RandomState, Generator or None, default=None
-            Seed of the draw.
-
-        Returns
-        -------
-        tasks : TaskCollection
-            Tasks in order of first appearance, labelled -1 and +1; rows keep their
-            order.
-
-        Raises
-        ------
-        ValueError
-            When there are less than two classes, or lengths differ.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_digits
-        >>> from skmetaad import TaskCollection
-        >>> X, digit = load_digits(return_X_y=True)
-        >>> tasks = TaskCollection.from_classes(X, digit, max_outliers=50)
-        >>> tasks[3]
-        Task(id=3, n_rows=233, n_features=64, n_outliers=50)
-        """
-        X = _making.numbers(X, "X")
-        ids, members = _making.group(classes, X, "classes")
-        if len(ids) < 2:
-            raise ValueError(
-                f"classes holds {len(ids)} class(es): expected at least 2."
-            )
-        if max_outliers is not None:
-            _making.positive_int(max_outliers, "max_outliers")
-        rng = _making.generator(random_state)
-        made = []
-        for name, rows, y in _making.one_against_rest(ids, members, max_outliers, rng):
-            made.append(Task(name, X[rows], y))
-        return cls(made)
-
-    @classmethod
-    def from_windows(cls, series, width, step=1, *, labels=None, ids=None, rule="any"):
-        """Make one task per time series, with sliding windows as rows.
-
-        Parameters
-        ----------
-        series : array-like of shape (n_times,) or (n_times, n_features), or several
-            One series as an array, or several in a list or dict. A `TaskCollection`
-            (or list of `Task`) brings its labels and ids.
-        width : int
-            Time steps per window.
-        step : int, default=1
-            Time steps from one window to the next. A rest that fills no window is left
-            out.
-        labels : array-like of shape (n_times,), or several, default=None
-            Labels of the time steps, in the form of `series`: -1 outlier, +1 inlier, 0
-            unlabelled. In a list, None stands for a series without labels.
-        ids : iterable of hashable, default=None
-            One task id per series; None: the keys of a dict, else 0, 1, ....
-        rule : {"any", "last", "majority"} or callable, default="any"
-            When a window is an outlier: any of its time steps is, the last is, more
-            than half are, or `rule(labels of shape (width,))` is true. Where the answer
-            hangs on unlabelled time steps the window is unlabelled: those are tried as
-            0 and as -1.
-
-        Returns
-        -------
-        tasks : TaskCollection
-            Rows of width * n_features values, the oldest time step first.
-
-        Raises
-        ------
-        ValueError
-            When a series is shorter than `width`, or arguments do not fit together.
-        TypeError
-            When `width` or `step` is not an int.
-
-        Examples
-        --------
-        >>> from skmetaad import TaskCollection
-        >>> load = {"pump": [0, 1, 2, 3, 9]}
-        >>> labels = {"pump": [1, 1, 1, 1, -1]}
-        >>> tasks = TaskCollection.from_windows(load, 3, labels=labels)
-        >>> tasks[0].X
-        array([[0, 1, 2],
-               [1, 2, 3],
-               [2, 3, 9]])
-        >>> tasks[0].y
-        array([ 1,  1, -1], dtype=int8)
-        """
-        _making.positive_int(width, "width")
-        _making.positive_int(step, "step")
-        if not callable(rule) and rule not in _making.RULES:
-            raise ValueError(
-                f"rule={rule!r}: expected one of {_making.RULES} or a callable."
-            )
-        tasks = as_collection(series)
-        if tasks is not None:
-            if labels is not None or ids is not None:
-                raise ValueError("labels or ids beside tasks, which bring their own.")
-            series, ids = [t.X for t in tasks], tasks.ids
-            labels = [t.y for t in tasks]
-        made = []
-        for name, values, y in _making.named_series(series, labels, ids):
-            X = _making.window_rows(values, width, step, name)
-            if y is not None:
-                y = _making.outlier_labels(y, len(values), f"labels of series {name!r}")
-                y = _making.window_labels(y, width, step, rule)
-            made.append(Task(name, X, y))
-        return cls(made)
+    from_classes = classmethod(from_classes)
+    from_windows = classmethod(from_windows)
 
 
 def as_collection(X):
@@ -382,11 +319,33 @@ def as_collection(X):
     """
     if isinstance(X, TaskCollection):
         return X
-    if isinstance(X, Task):
-        return TaskCollection([X])
-    if isinstance(X, list | tuple) and X and isinstance(X[0], Task):
-        return TaskCollection(X)
-    return None
+    tasks = listed(X)
+    return None if tasks is None else TaskCollection(tasks)
+
+
+def _by_id(X, y, task, names):
+    """Return one task per distinct id; none of them has labels that are all 0."""
+    made = []
+    for name, index in zip(*_making.group(task, X, "task"), strict=True):
+        labels = None if y is None else y[index]
+        if labels is not None and not labels.any():
+            labels = None
+        made.append(Task(name, X[index], labels, names))
+    return made
+
+
+def _settled(tasks):
+    """Warn, once for all tasks, of labels of 0 and 1 where none is -1."""
+    if not any(task._zero_one for task in tasks):
+        return tasks
+    warn_zero_one(
+        np.concatenate([t.y for t in tasks if t.y is not None]), "y of the tasks"
+    )
+    return tuple(Task(t.id, t.X, t.y, t.feature_names) for t in tasks)
+
+
+def _same(names, others):
+    return names is others or names == others
 
 
 def _width(task):

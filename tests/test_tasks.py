@@ -1,13 +1,15 @@
 """Tasks and collections of them."""
 
+import copy
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing as safe_indexing
 
 from skmetaad.tasks import Task, TaskCollection, as_collection
@@ -59,7 +61,10 @@ def test_task_is_frozen_and_pickles():
         (("a", [[1.0]], [2]), ValueError, "y of task 'a' holds 2.*from_pyod_labels"),
         (("a", [[1.0]], [np.nan]), ValueError, "y of task 'a' holds nan"),
         (("a", [[1.0]], ["x"]), ValueError, "y of task 'a' holds 'x'"),
-        (("a", [[1.0]], [True]), ValueError, "y of task 'a' is boolean"),
+        (("a", [[1.0]], [True]), ValueError, "y of task 'a' is boolean.*from_pyod"),
+        (("a", [[1.0]], None, ["x", "y"]), ValueError, "2 names, but X has shape"),
+        (("a", np.ones((1, 2, 2)), None, ["x"]), ValueError, "1 names, but X has"),
+        (("a", [[1.0]], None, [0]), TypeError, r"feature_names of task 'a'=\(0,\)"),
         (("a", [[1.0]], np.array([5], np.int8)), ValueError, "holds 5"),
     ],
 )
@@ -102,7 +107,7 @@ def test_collection_indexes_like_an_array_of_its_ids(data):
     assert len(tasks) == n == len(list(tasks))
 
 
-@pytest.mark.parametrize("index", ["t1", 1.0, [0.5], (0, 1), [[0]], None, True])
+@pytest.mark.parametrize("index", [1.0, [0.5], (0, 1), [[0]], None, True])
 def test_collection_refuses_other_indices(index):
     with pytest.raises(TypeError, match="index"):
         collection()[index]
@@ -116,10 +121,54 @@ def test_collection_refuses_indices_out_of_range():
 
 def test_collection_equals_one_of_the_same_tasks():
     tasks = collection()
-    assert tasks == TaskCollection(tasks)
+    assert tasks == TaskCollection(tasks) == pickle.loads(pickle.dumps(tasks))
+    assert tasks == copy.deepcopy(tasks)
     assert tasks != tasks[:2]
+    assert tasks != tasks[::-1]
     assert tasks != list(tasks)
-    assert pickle.loads(pickle.dumps(tasks)).ids == tasks.ids
+
+
+def test_tasks_are_equal_when_all_that_they_hold_is():
+    task = Task("a", [[1.0, np.nan]], [1], ("x", "y"))
+    assert task == copy.deepcopy(task)
+    assert len({task, copy.deepcopy(task)}) == 1
+    for other in (
+        Task("b", task.X, task.y, ("x", "y")),
+        Task("a", [[2.0, np.nan]], task.y, ("x", "y")),
+        Task("a", task.X, [-1], ("x", "y")),
+        Task("a", task.X, None, ("x", "y")),
+        Task("a", task.X, task.y, ("y", "x")),
+        Task("a", task.X, task.y),
+        "a",
+    ):
+        assert task != other
+
+
+def test_tasks_are_found_by_id():
+    tasks = TaskCollection(
+        [Task("a", [[1.0]]), Task((1, "b"), [[1.0]]), Task(0, [[2]])]
+    )
+    assert tasks["a"] is tasks[0]
+    assert tasks[1, "b"] is tasks[1]
+    assert tasks[2].id == 0  # a number is a place
+    with pytest.raises(KeyError, match="'nobody'"):
+        tasks["nobody"]
+
+
+def test_collections_add_up():
+    tasks = collection()
+    assert tasks[:2] + tasks[2:] == tasks
+    assert (tasks[:1] + list(tasks[1:3]) + tasks[4]).ids == ("t0", "t1", "t2", "t4")
+    with pytest.raises(ValueError, match="'t1' more than once"):
+        tasks[:2] + tasks[1:]
+    with pytest.raises(TypeError, match="unsupported operand"):
+        tasks + [1]
+
+
+def test_a_collection_is_no_array_and_says_what_to_do():
+    for use in (np.asarray, StandardScaler().fit, make_pipeline(StandardScaler()).fit):
+        with pytest.raises(TypeError, match=r"tasks\.arrays\(\)"):
+            use(collection())
 
 
 def test_notebooks_show_the_counts_of_each_task():
@@ -172,6 +221,7 @@ IDS = st.one_of(
 )
 
 
+@pytest.mark.filterwarnings("ignore::skmetaad.LabelsIgnoredWarning")
 @given(st.lists(st.tuples(IDS, st.sampled_from([-1, 0, 1])), min_size=1, max_size=20))
 @example([("\0", 0)])
 def test_arrays_and_from_arrays_are_inverse(rows):
@@ -223,7 +273,7 @@ def test_arrays_refuses_ragged_and_empty_collections():
 @pytest.mark.parametrize(
     ("y", "task", "message"),
     [
-        (None, ["a"], "task has 1 entries, but X has 2 rows"),
+        (None, ["a"], "task has 1 ids, but X has 2 rows"),
         (None, [["a"], ["b"]], "task has shape"),
         (None, ["a", None], "missing id in row 1"),
         (None, [0.0, np.nan], "missing id in row 1"),
@@ -234,218 +284,6 @@ def test_arrays_refuses_ragged_and_empty_collections():
 def test_from_arrays_refuses(y, task, message):
     with pytest.raises(ValueError, match=message):
         TaskCollection.from_arrays(np.ones((2, 2)), y, task=task)
-
-
-# ------------------------------------------------------------------------- from_frame
-
-
-def frame():
-    return pd.DataFrame(
-        {
-            "host": ["b", "a", "b"],
-            "cpu": np.array([1, 2, 3], np.float32),
-            "up": [True, False, True],
-            "state": [1, 0, -1],
-        }
-    )
-
-
-def test_from_frame():
-    tasks = TaskCollection.from_frame(frame(), task="host", label="state")
-    assert tasks.ids == ("b", "a")
-    assert tasks[0].X.tolist() == [[1.0, 1.0], [3.0, 1.0]]
-    assert tasks[0].X.dtype == np.float64
-    assert tasks[0].y.tolist() == [1, -1]
-    assert tasks[1].y is None
-    narrow = TaskCollection.from_frame(frame()[["host", "cpu"]], task="host")
-    assert narrow[0].X.dtype == np.float32
-
-
-def test_from_frame_reads_categories_and_nullable_columns():
-    df = frame().astype({"host": "category", "cpu": "Int64"})
-    df.loc[0, "cpu"] = pd.NA
-    tasks = TaskCollection.from_frame(df, task="host", label="state")
-    assert tasks.ids == ("b", "a")
-    assert np.isnan(tasks[0].X[0, 0])
-
-
-@pytest.mark.parametrize(
-    ("change", "arguments", "error", "message"),
-    [
-        ({}, {"task": "nobody"}, ValueError, "task='nobody' names 0 columns"),
-        ({}, {"task": "host", "label": "nil"}, ValueError, "label='nil' names 0"),
-        ({"note": "x"}, {"task": "host"}, TypeError, "column 'note' of df has dtype"),
-        ({"host": ["a", None, "b"]}, {"task": "host"}, ValueError, "'host'.*row 1"),
-        (
-            {"state": [0, 1, 2]},
-            {"task": "host", "label": "state"},
-            ValueError,
-            "holds 2",
-        ),
-    ],
-)
-def test_from_frame_refuses(change, arguments, error, message):
-    with pytest.raises(error, match=message):
-        TaskCollection.from_frame(frame().assign(**change), **arguments)
-
-
-def test_from_frame_refuses_arrays():
-    with pytest.raises(TypeError, match="df is a ndarray.*from_arrays"):
-        TaskCollection.from_frame(np.ones((2, 2)), task=0)
-
-
-# ----------------------------------------------------------------------- from_classes
-
-
-@given(
-    st.lists(st.integers(0, 3), min_size=2, max_size=30).filter(
-        lambda c: len(set(c)) > 1
-    ),
-    st.one_of(st.none(), st.integers(1, 30)),
-)
-def test_from_classes(classes, max_outliers):
-    classes = np.array(classes)
-    X = np.arange(len(classes))[:, None]
-    tasks = TaskCollection.from_classes(
-        X, classes, max_outliers=max_outliers, random_state=0
-    )
-    assert tasks.ids == tuple(dict.fromkeys(classes.tolist()))
-    for task in tasks:
-        rows = task.X[:, 0]
-        assert (np.diff(rows) > 0).all()
-        np.testing.assert_array_equal(task.y == 1, classes[rows] == task.id)
-        n_others = int((classes != task.id).sum())
-        assert (task.y == 1).sum() == len(classes) - n_others
-        assert task.n_outliers == min(max_outliers or n_others, n_others)
-
-
-def test_from_classes_is_seeded():
-    X, classes = np.arange(90)[:, None], np.arange(90) % 3
-
-    def rows(seed):
-        made = TaskCollection.from_classes(
-            X, classes, max_outliers=5, random_state=seed
-        )
-        return made.arrays()[0].ravel().tolist()
-
-    assert rows(0) == rows(0) != rows(1)
-    assert rows(np.random.RandomState(0)) == rows(np.random.RandomState(0))
-    assert rows(np.random.default_rng(0)) == rows(0)
-
-
-@pytest.mark.parametrize(
-    ("classes", "arguments", "message"),
-    [
-        ([1, 1], {}, "classes holds 1 class"),
-        ([1], {}, "classes has 1 entries, but X has 2 rows"),
-        ([1, 2], {"max_outliers": 0}, "max_outliers=0"),
-    ],
-)
-def test_from_classes_refuses(classes, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        TaskCollection.from_classes(np.ones((2, 1)), classes, **arguments)
-
-
-# ----------------------------------------------------------------------- from_windows
-
-
-@settings(max_examples=50)
-@given(st.data())
-def test_windows_hold_the_right_rows_and_labels(data):
-    n = data.draw(st.integers(1, 12))
-    d = data.draw(st.integers(1, 3))
-    width = data.draw(st.integers(1, n))
-    step = data.draw(st.integers(1, 4))
-    labels = data.draw(st.lists(st.sampled_from([-1, 1]), min_size=n, max_size=n))
-    series = np.arange(n * d).reshape(n, d)
-    rules = {
-        "any": lambda y: -1 in y,
-        "last": lambda y: y[-1] == -1,
-        "majority": lambda y: y.count(-1) > len(y) / 2,
-    }
-    for rule, outlier in rules.items():
-        (task,) = TaskCollection.from_windows(
-            series, width, step, labels=labels, rule=rule
-        )
-        starts = range(0, n - width + 1, step)
-        expected = [series[s : s + width].ravel() for s in starts]
-        np.testing.assert_array_equal(task.X, expected)
-        y = [-1 if outlier(labels[s : s + width]) else 1 for s in starts]
-        assert task.y.tolist() == y
-        (same,) = TaskCollection.from_windows(
-            series,
-            width,
-            step,
-            labels=labels,
-            rule=lambda w, outlier=outlier: outlier(w.tolist()),
-        )
-        assert same.y.tolist() == y
-
-
-@pytest.mark.parametrize(
-    ("rule", "expected"),
-    [
-        # Windows of labels: (1, 1, 0), (1, 0, -1), (0, -1, 1), (-1, 1, 1).
-        ("any", [0, -1, -1, -1]),
-        ("last", [0, -1, 1, 1]),
-        ("majority", [1, 0, 0, 1]),
-        (lambda y: -1 in y, [0, -1, -1, -1]),
-    ],
-)
-def test_windows_are_unlabelled_where_the_answer_hangs_on_it(rule, expected):
-    labels = [1, 1, 0, -1, 1, 1]
-    (task,) = TaskCollection.from_windows(np.arange(6.0), 3, labels=labels, rule=rule)
-    assert task.y.tolist() == expected
-
-
-def test_windows_of_many_series():
-    a, b = np.arange(4.0), np.ones((3, 2))
-    of_list = TaskCollection.from_windows([a, b], 3, labels=[[1, 1, 1, -1], None])
-    assert of_list.ids == (0, 1)
-    assert [t.X.shape for t in of_list] == [(2, 3), (1, 6)]
-    assert of_list[0].y.tolist() == [1, -1]
-    assert of_list[1].y is None
-    of_dict = TaskCollection.from_windows(
-        {"a": a, "b": a + 1}, 2, labels={"b": [1] * 4, "a": [-1] * 4}
-    )
-    assert of_dict.ids == ("a", "b")
-    assert [t.n_outliers for t in of_dict] == [3, 0]
-    named = TaskCollection.from_windows([a, b], 2, ids=["x", "y"])
-    assert named.ids == ("x", "y")
-    assert TaskCollection.from_windows(a, 2, ids=["x"]).ids == ("x",)
-
-
-def test_windows_of_tasks_keep_ids_and_labels():
-    tasks = TaskCollection([Task("a", np.ones((3, 2)), [1, 1, -1]), Task("b", [[0.0]])])
-    windows = TaskCollection.from_windows(tasks[:1], 2)
-    assert windows.ids == ("a",)
-    assert windows[0].y.tolist() == [1, -1]
-    with pytest.raises(ValueError, match="series 'b' has 1 rows.*width=2"):
-        TaskCollection.from_windows(tasks, 2)
-    with pytest.raises(ValueError, match="bring their own"):
-        TaskCollection.from_windows(tasks, 1, ids=["x", "y"])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"width": 0}, ValueError, "width=0"),
-        ({"width": 2.0}, TypeError, "width=2.0"),
-        ({"width": 2, "step": 0}, ValueError, "step=0"),
-        ({"width": 9}, ValueError, "series 0 has 4 rows: expected at least width=9"),
-        ({"width": 2, "rule": "most"}, ValueError, "rule='most'"),
-        ({"width": 2, "ids": ["a", "b"]}, ValueError, "ids has 2 entries for 1 series"),
-        ({"width": 2, "labels": [1]}, ValueError, "labels of series 0 has shape"),
-        ({"width": 2, "labels": [1, 1, 1, 7]}, ValueError, "series 0 holds 7"),
-        ({"width": 2, "series": np.ones((2, 2, 2))}, ValueError, "shape"),
-        ({"width": 2, "series": {"a": [1, 2]}, "labels": {}}, ValueError, "same keys"),
-        ({"width": 2, "series": {"a": [1, 2]}, "ids": [1]}, ValueError, "ids was"),
-    ],
-)
-def test_windows_refuse(arguments, error, message):
-    arguments = {"series": np.arange(4.0)} | arguments
-    with pytest.raises(error, match=message):
-        TaskCollection.from_windows(**arguments)
 
 
 def test_a_search_over_tasks_hands_lists_of_tasks_to_fit():
