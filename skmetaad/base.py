@@ -13,7 +13,7 @@ from skmetaad._compat import Interval, fit_context
 from skmetaad._held_out import learned_offsets
 from skmetaad._hooks import Hooks
 from skmetaad._restore import restored_on_error
-from skmetaad._rows import check_features, check_rows
+from skmetaad._rows import check_features, check_rows, unpack
 from skmetaad.tasks import as_collection
 
 __all__ = ["BaseMetaDetector"]
@@ -100,7 +100,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             labels and task ids.
         y : array-like of shape (n_rows,), default=None
             Labels: -1 outlier, +1 inlier, 0 unlabelled. Without a single -1 it is
-            ignored, with a `LabelsIgnoredWarning`.
+            ignored, with a `LabelsIgnoredWarning` unless all are +1 or all 0.
         task : array-like of shape (n_rows,), default=None
             The task id of each row. None: all rows are one task.
 
@@ -143,7 +143,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             Support rows. One row per task is enough.
         y : array-like of shape (n_rows,), default=None
             Labels: -1 outlier, +1 inlier, 0 unlabelled. Without a single -1 it is
-            ignored, with a `LabelsIgnoredWarning`.
+            ignored, with a `LabelsIgnoredWarning` unless all are +1 or all 0.
         task : array-like of shape (n_rows,), default=None
             The task id of each row. None: all rows are one task, and the result judges
             rows without a task id.
@@ -337,7 +337,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             raise ValueError(
                 f"sample_weight={sample_weight!r}: expected None, tasks count the same."
             )
-        if as_collection(X) is None:  # adapt checks tasks, whose widths may differ
-            check_features(self, X, reset=False)
+        if not self._any_width or as_collection(X) is None:
+            check_features(self, unpack(X, None, None)[0], reset=False)
         values = few_shot_scores(self, X, y, task=task)
         return float(np.mean(list(values.values())))
