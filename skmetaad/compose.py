@@ -1,7 +1,5 @@
 """Meta-detectors inside pipelines, searches and other libraries' loops."""
 
-import copy
-
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -9,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._pyod import PyODDetector, to_pyod
 from skmetaad._rows import unpack
+from skmetaad._steps import replaced, walk
 
 __all__ = ["FewShotDetector", "PyODDetector", "adapt", "decide", "to_pyod"]
 
@@ -34,7 +33,8 @@ def adapt(estimator, X, y=None, *, task=None):
     adapted : object
         A new detector, or a new pipeline with the adapted detector at its end;
         `estimator` is left untouched. Steps that can be adapted to a task
-        (`PerTaskTransformer`) are, the others are shared.
+        (`PerTaskTransformer`) are, inside a `ColumnTransformer`, `FeatureUnion` or
+        nested `Pipeline` as well; the others are shared.
 
     Raises
     ------
@@ -70,18 +70,18 @@ def adapt(estimator, X, y=None, *, task=None):
 
 
 def _adapt_pipeline(pipeline, X, y, task):
+    def refit(step, X):
+        if hasattr(step, "adapt"):
+            step = step.adapt(X, y, task=task)
+        return step, _transform(step, X, task)
+
     steps = []
     for name, step in pipeline.steps[:-1]:
-        if step not in (None, "passthrough"):
-            if hasattr(step, "adapt"):
-                step = step.adapt(X, y, task=task)
-            X = _transform(step, X, task)
+        step, X = walk(step, X, refit)
         steps.append((name, step))
     name, last = pipeline.steps[-1]
     steps.append((name, adapt(last, X, y, task=task)))
-    adapted = copy.copy(pipeline)
-    adapted.steps = steps
-    return adapted
+    return replaced(pipeline, steps=steps)
 
 
 def _transform(step, X, task):
@@ -123,8 +123,7 @@ def decide(estimator, X, task=None):
     if not isinstance(estimator, Pipeline):
         return estimator.decision_function(X, task=task)
     for _, step in estimator.steps[:-1]:
-        if step not in (None, "passthrough"):
-            X = _transform(step, X, task)
+        _, X = walk(step, X, lambda leaf, X: (leaf, _transform(leaf, X, task)))
     return decide(estimator.steps[-1][1], X, task)
 
 
