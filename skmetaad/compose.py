@@ -3,6 +3,7 @@
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._pyod import PyODDetector, to_pyod
@@ -145,6 +146,8 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         The adapted detector.
     n_features_in_ : int
         Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, when `X` has names.
 
     Examples
     --------
@@ -177,7 +180,6 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             The fitted detector.
         """
         self.detector_ = adapt(self.estimator, X, y)
-        self.n_features_in_ = self.detector_.n_features_in_
         return self
 
     def score_samples(self, X):
@@ -236,3 +238,19 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         if isinstance(detector, Pipeline):
             detector = detector.steps[-1][1]
         return detector.offset_
+
+    @property
+    def n_features_in_(self):
+        """Number of columns of the adapted detector."""
+        return self.detector_.n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        """Names of the columns of the adapted detector."""
+        return self.detector_.feature_names_in_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        return tags

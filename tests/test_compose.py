@@ -8,10 +8,14 @@ from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import check_estimator
 
 from skmetaad import (
+    FewShotDetector,
     MetaPrototypeDetector,
     PerTaskTransformer,
+    UniversalDetector,
     adapt,
     few_shot_scores,
 )
@@ -24,6 +28,11 @@ NAMES = ["a", "b", "c", "d"]
 @pytest.fixture(scope="module")
 def fleet():
     return make_fleet(n_tasks=8, n_rows=40, n_features=4, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def universal(fleet):
+    return UniversalDetector(random_state=0).fit(fleet[:6])
 
 
 def fitted(step, X, y, task):
@@ -145,3 +154,37 @@ def test_what_needs_no_adapting_is_shared(fleet):
         adapted[0].transform(fleet[7].X)[:, :2],
         scaled(fleet[7].X, fleet[7].X[:10], [0, 1]),
     )
+
+
+# ------------------------------------------------------------------ FewShotDetector
+
+
+@pytest.mark.filterwarnings("ignore::skmetaad.LabelsIgnoredWarning")
+def test_scikit_learn_checks_of_a_detector_whose_fit_adapts(universal):
+    check_estimator(
+        FewShotDetector(FrozenEstimator(universal)),
+        on_skip=None,
+        expected_failed_checks={
+            "check_estimators_overwrite_params": "a deep copy has another joblib hash"
+        },
+    )
+
+
+def test_a_detector_whose_fit_adapts_shows_what_it_wraps(universal):
+    new = FewShotDetector(FrozenEstimator(universal))
+    assert get_tags(new).input_tags.allow_nan
+    assert not hasattr(new, "n_features_in_")
+    frame = pd.DataFrame(np.eye(5, 3), columns=["a", "b", "c"])
+    frame.iloc[0, 0] = np.nan
+    assert new.fit(frame).feature_names_in_.tolist() == ["a", "b", "c"]
+    assert new.n_features_in_ == 3
+    assert np.isfinite(new.decision_function(frame)).all()
+    assert not hasattr(new.fit(frame.to_numpy()), "feature_names_in_")
+
+
+def test_missing_values_are_refused_where_the_wrapped_detector_does(fleet):
+    det = MetaPrototypeDetector(n_iter=5, random_state=0).fit(fleet[:4])
+    new = FewShotDetector(FrozenEstimator(det))
+    assert not get_tags(new).input_tags.allow_nan
+    with pytest.raises(ValueError, match="NaN"):
+        new.fit(np.full((3, 4), np.nan))
