@@ -1,14 +1,14 @@
 """Meta-detectors inside pipelines, searches and other libraries' loops."""
 
-import copy
-
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._pyod import PyODDetector, to_pyod
 from skmetaad._rows import unpack
+from skmetaad._steps import replaced, walk
 
 __all__ = ["FewShotDetector", "PyODDetector", "adapt", "decide", "to_pyod"]
 
@@ -34,7 +34,8 @@ def adapt(estimator, X, y=None, *, task=None):
     adapted : object
         A new detector, or a new pipeline with the adapted detector at its end;
         `estimator` is left untouched. Steps that can be adapted to a task
-        (`PerTaskTransformer`) are, the others are shared.
+        (`PerTaskTransformer`) are, inside a `ColumnTransformer`, `FeatureUnion` or
+        nested `Pipeline` as well; the others are shared.
 
     Raises
     ------
@@ -70,18 +71,18 @@ def adapt(estimator, X, y=None, *, task=None):
 
 
 def _adapt_pipeline(pipeline, X, y, task):
+    def refit(step, X):
+        if hasattr(step, "adapt"):
+            step = step.adapt(X, y, task=task)
+        return step, _transform(step, X, task)
+
     steps = []
     for name, step in pipeline.steps[:-1]:
-        if step not in (None, "passthrough"):
-            if hasattr(step, "adapt"):
-                step = step.adapt(X, y, task=task)
-            X = _transform(step, X, task)
+        step, X = walk(step, X, refit)
         steps.append((name, step))
     name, last = pipeline.steps[-1]
     steps.append((name, adapt(last, X, y, task=task)))
-    adapted = copy.copy(pipeline)
-    adapted.steps = steps
-    return adapted
+    return replaced(pipeline, steps=steps)
 
 
 def _transform(step, X, task):
@@ -123,8 +124,7 @@ def decide(estimator, X, task=None):
     if not isinstance(estimator, Pipeline):
         return estimator.decision_function(X, task=task)
     for _, step in estimator.steps[:-1]:
-        if step not in (None, "passthrough"):
-            X = _transform(step, X, task)
+        _, X = walk(step, X, lambda leaf, X: (leaf, _transform(leaf, X, task)))
     return decide(estimator.steps[-1][1], X, task)
 
 
@@ -146,6 +146,8 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         The adapted detector.
     n_features_in_ : int
         Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, when `X` has names.
 
     Examples
     --------
@@ -178,7 +180,6 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             The fitted detector.
         """
         self.detector_ = adapt(self.estimator, X, y)
-        self.n_features_in_ = self.detector_.n_features_in_
         return self
 
     def score_samples(self, X):
@@ -237,3 +238,19 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         if isinstance(detector, Pipeline):
             detector = detector.steps[-1][1]
         return detector.offset_
+
+    @property
+    def n_features_in_(self):
+        """Number of columns of the adapted detector."""
+        return self.detector_.n_features_in_
+
+    @property
+    def feature_names_in_(self):
+        """Names of the columns of the adapted detector."""
+        return self.detector_.feature_names_in_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        return tags

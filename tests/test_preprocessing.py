@@ -1,12 +1,24 @@
 """Transformers before a detector: fitted task by task, or of pictures."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from scipy.ndimage import center_of_mass
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmetaad import (
@@ -19,7 +31,9 @@ from skmetaad import (
 from skmetaad.datasets import make_fleet
 
 
-@parametrize_with_checks([PerTaskTransformer(), CenterPictures()])
+@parametrize_with_checks(
+    [PerTaskTransformer(), PerTaskTransformer(PCA()), CenterPictures()]
+)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -87,6 +101,112 @@ def test_an_unknown_task_is_named(fleet):
     scaler = PerTaskTransformer().fit(X, task=task)
     with pytest.raises(ValueError, match="nobody"):
         scaler.transform(X[:2], task=["nobody", "nobody"])
+
+
+def test_labelled_outliers_alone_without_a_task():
+    with pytest.raises(ValueError, match="y labels every row as an outlier"):
+        PerTaskTransformer().fit([[0.0], [1.0]], [-1, -1])
+
+
+@pytest.mark.parametrize("inner", ["scale", StandardScaler])
+def test_what_is_no_transformer_is_named(inner):
+    with pytest.raises(TypeError, match="transformer="):
+        PerTaskTransformer(inner).fit([[0.0], [1.0]])
+
+
+# ------------------------------------------------------- what the inner one can do
+
+
+def test_columns_are_named_as_the_inner_transformer_names_them(fleet):
+    X, _, task = fleet.arrays()
+    frame = pd.DataFrame(X, columns=["a", "b", "c"], index=np.arange(len(X)) + 7)
+    scaler = PerTaskTransformer().set_output(transform="pandas")
+    found = scaler.fit_transform(frame, task=task)
+    assert found.columns.tolist() == ["a", "b", "c"]
+    assert found.index.equals(frame.index)
+    plain = PerTaskTransformer().fit_transform(X, task=task)
+    np.testing.assert_allclose(found.to_numpy(), plain)
+    reduced = PerTaskTransformer(PCA(2)).fit(X, task=task)
+    assert reduced.get_feature_names_out().tolist() == ["pca0", "pca1"]
+    assert not hasattr(
+        PerTaskTransformer(FunctionTransformer()), "get_feature_names_out"
+    )
+
+
+def test_missing_values_are_the_inner_transformers_to_judge():
+    X = np.array([[0.0], [np.nan], [4.0], [10.0], [np.nan], [30.0]])
+    task = ["a"] * 3 + ["b"] * 3
+    assert get_tags(PerTaskTransformer()).input_tags.allow_nan
+    assert not get_tags(PerTaskTransformer(PCA())).input_tags.allow_nan
+    for inner in (SimpleImputer(), make_pipeline(SimpleImputer(), MinMaxScaler())):
+        found = PerTaskTransformer(inner).fit_transform(X, task=task)
+        assert found[1, 0] == pytest.approx((found[0, 0] + found[2, 0]) / 2)
+        assert found[4, 0] == pytest.approx((found[3, 0] + found[5, 0]) / 2)
+    X[1] = 0.0
+    for rows in (X, pd.DataFrame(X)):
+        with pytest.raises(ValueError, match="NaN"):
+            PerTaskTransformer(PCA()).fit(rows, task=task)
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, UnicodeError])
+def test_errors_of_the_inner_transformer_name_the_task(error):
+    def picky(X):
+        if X.max() > 5:
+            raise error("too large")
+        return X
+
+    X, task = [[0.0], [1.0], [9.0]], ["a", "a", "b"]
+    scaler = PerTaskTransformer(FunctionTransformer(picky)).fit(X, task=task)
+    kind = TypeError if error is TypeError else ValueError
+    with pytest.raises(kind, match="task 'b': too large"):
+        scaler.transform(X, task=task)
+
+
+def test_errors_in_fitting_name_the_task():
+    frame = pd.DataFrame({"load": [0.0, "much"]})
+    for rows, message in ((frame, "much"), ([[0.0], [np.inf]], "infinity")):
+        with pytest.raises(ValueError, match=f"task 'b': .*{message}"):
+            PerTaskTransformer().fit(rows, task=["a", "b"])
+
+
+def test_sparse_output_is_stacked_in_the_order_of_rows():
+    X = np.array([[0.0], [1.0], [1.0], [0.0], [1.0], [0.0]])
+    task = np.array(["b", "a", "b", "a", "a", "a"])
+    found = PerTaskTransformer(OneHotEncoder()).fit_transform(X, task=task)
+    assert sparse.issparse(found)
+    np.testing.assert_array_equal(found.toarray(), np.c_[1 - X, X])
+
+
+def test_columns_of_a_frame_reach_the_inner_transformer_by_name():
+    frame = pd.DataFrame(
+        {"load": [0.0, 2.0, 10.0, 30.0], "mode": ["on", "off", "off", "on"]}
+    )
+    inner = make_column_transformer(
+        (StandardScaler(), ["load"]), (OneHotEncoder(), ["mode"]), sparse_threshold=0
+    )
+    task = ["a", "a", "b", "b"]
+    found = PerTaskTransformer(inner).fit(frame, [1] * 4, task=task)
+    want = [[-1, 0, 1], [1, 1, 0], [-1, 1, 0], [1, 0, 1]]
+    np.testing.assert_allclose(found.transform(frame, task=task), want)
+    new = found.adapt(frame.iloc[:2])
+    np.testing.assert_allclose(new.transform(frame.iloc[:2]), want[:2])
+    with pytest.raises(ValueError, match="0 sample"):
+        found.transform(frame.iloc[:0], task=[])
+    with pytest.raises(ValueError, match="feature names"):
+        found.transform(frame[["mode", "load"]], task=task)
+
+
+def test_tasks_whose_columns_differ_are_named():
+    X, task = [[0.0], [1.0], [0.0], [2.0]], ["a", "a", "b", "b"]
+    with pytest.raises(ValueError, match="task 'a': OneHotEncoder makes 2 columns"):
+        PerTaskTransformer(OneHotEncoder()).fit(X, task=task)
+    fitted = PerTaskTransformer(OneHotEncoder()).fit(X)
+    with pytest.raises(ValueError, match="differ in .*x0_2.0"):
+        fitted.adapt(X[:2])
+    nameless = FunctionTransformer(lambda X: X[:, X.max(axis=0) > 1.5])
+    fitted = PerTaskTransformer(nameless).fit(X, task=task)
+    with pytest.raises(ValueError, match="task 'b': .* another task"):
+        fitted.transform(X, task=task)
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,10 +1,14 @@
 """A transformer fitted task by task."""
 
 import copy
+from contextlib import contextmanager
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
@@ -12,6 +16,10 @@ from sklearn.utils.validation import (
 )
 
 from skmetaad._ids import factorize, lookup
+
+
+def _inner_has(name):
+    return lambda self: hasattr(self._inner(), name)
 
 
 class PerTaskTransformer(TransformerMixin, BaseEstimator):
@@ -24,7 +32,9 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
     ----------
     transformer : transformer or None, default=None
         What is fitted per task; None: `sklearn.preprocessing.StandardScaler`. On a
-        support of one row a scaler centers and divides by one.
+        support of one row a scaler centers and divides by one. It gets the rows of a
+        data frame as a data frame, judges missing values, and has to make the same
+        columns of every task.
 
     Attributes
     ----------
@@ -72,10 +82,19 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When all rows of a task are labelled -1.
+            When all rows of a task are labelled -1, or the tasks' transformers make
+            different columns.
+        TypeError
+            When `transformer` has no `fit` or no `transform`.
         """
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
-        return self._fit_parts(X, y, task)
+        inner = self._inner()
+        usable = hasattr(inner, "fit") and hasattr(inner, "transform")
+        if not usable or isinstance(inner, type):
+            raise TypeError(
+                f"transformer={inner!r}: expected a transformer, with fit and "
+                "transform, or None."
+            )
+        return self._fit_parts(_checked(self, X, reset=True), y, task)
 
     def transform(self, X, *, task=None):
         """Transform each row by its task's transformer.
@@ -89,27 +108,34 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        X_new : ndarray of shape (n_rows, n_features_out)
+        X_new : {ndarray, sparse matrix} of shape (n_rows, n_features_out)
             The transformed rows.
 
         Raises
         ------
         ValueError
-            When `task` holds an id that was not seen.
+            When `task` holds an id that was not seen, or the tasks' transformers make
+            different numbers of columns.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        if task is None:
-            return self.transformer_.transform(X)
+        X = _checked(self, X, reset=False)
+        if task is None or not len(X):
+            return _plain(self.transformer_.transform(X))
         ids = tuple(self.transformers_)
         code = lookup(task, len(X), ids)
-        out = None
-        for i in np.unique(code):
-            part = np.asarray(self.transformers_[ids[i]].transform(X[code == i]))
-            if out is None:
-                out = np.empty((len(X), *part.shape[1:]), part.dtype)
-            out[code == i] = part
-        return out
+        groups, parts = _groups(code), []
+        for rows in groups:
+            name = ids[code[rows[0]]]
+            with _naming(name):
+                part = _plain(self.transformers_[name].transform(_take(X, rows)))
+                if parts and part.shape[1:] != parts[0].shape[1:]:
+                    raise ValueError(
+                        f"the transformer makes rows of shape {part.shape[1:]}, but "
+                        f"{parts[0].shape[1:]} for another task: expected the same "
+                        "columns for every task."
+                    )
+            parts.append(part)
+        return _stacked(parts)[np.argsort(np.concatenate(groups))]
 
     def fit_transform(self, X, y=None, *, task=None):
         """Fit, then transform the same rows.
@@ -125,7 +151,7 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        X_new : ndarray of shape (n_rows, n_features_out)
+        X_new : {ndarray, sparse matrix} of shape (n_rows, n_features_out)
             The transformed rows.
         """
         return self.fit(X, y, task=task).transform(X, task=task)
@@ -146,26 +172,129 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         -------
         adapted : PerTaskTransformer
             The new transformer; `self` is left untouched.
+
+        Raises
+        ------
+        ValueError
+            When all rows of a task are labelled -1, or a transformer makes other
+            columns of the support than of the rows of `fit`.
         """
         check_is_fitted(self)
         adapted = copy.copy(self)
-        X = validate_data(adapted, X, dtype=[np.float64, np.float32], reset=False)
-        return adapted._fit_parts(X, y, task)
+        X = _checked(adapted, X, reset=False)
+        return adapted._fit_parts(X, y, task, like=self.transformer_)
 
-    def _fit_parts(self, X, y, task):
-        base = StandardScaler() if self.transformer is None else self.transformer
+    @available_if(_inner_has("get_feature_names_out"))
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns that `transform` makes.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the columns of `X`; None: those seen in `fit`.
+
+        Returns
+        -------
+        names : ndarray of str
+            The names the inner transformer gives.
+        """
+        check_is_fitted(self)
+        return self.transformer_.get_feature_names_out(input_features)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self._inner())
+        tags.input_tags.allow_nan = inner.input_tags.allow_nan
+        return tags
+
+    def _inner(self):
+        return StandardScaler() if self.transformer is None else self.transformer
+
+    def _fit_parts(self, X, y, task, like=None):
+        inner = self._inner()
         code, ids = factorize(task, len(X))
         if y is not None:
             kept = np.asarray(y) != -1
             check_consistent_length(X, kept)
             for i in np.setdiff1d(code, code[kept]):
+                where = f"task {ids[i]!r}" if ids else "y"
                 raise ValueError(
-                    f"task {ids[i]!r} labels every row as an outlier (-1): expected at "
+                    f"{where} labels every row as an outlier (-1): expected at "
                     "least one inlier or unlabelled row."
                 )
-            X, code = X[kept], code[kept]
-        self.transformers_ = {
-            name: clone(base).fit(X[code == i]) for i, name in enumerate(ids)
-        }
-        self.transformer_ = clone(base).fit(X)
+            X, code = _take(X, np.flatnonzero(kept)), code[kept]
+        self.transformers_ = {}
+        for rows in _groups(code) if ids else ():
+            name = ids[code[rows[0]]]
+            with _naming(name):
+                self.transformers_[name] = clone(inner).fit(_take(X, rows))
+        self.transformer_ = clone(inner).fit(X)
+        expected = _names_out(self.transformer_ if like is None else like)
+        for name, fitted in self.transformers_.items():
+            with _naming(name):
+                _check_names(fitted, expected)
+        _check_names(self.transformer_, expected)
         return self
+
+
+def _checked(transformer, X, *, reset):
+    """Validate X; values of a frame, and missing ones, are the inner one's to judge."""
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        validate_data(transformer, X, skip_check_array=True, reset=reset)
+        return X
+    return validate_data(
+        transformer,
+        X,
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        reset=reset,
+    )
+
+
+@contextmanager
+def _naming(task):
+    """Name the task in errors about its rows."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"task {task!r}: {error}") from error
+
+
+def _groups(code):
+    """Return the rows of each code that occurs, in the order of codes."""
+    order = np.argsort(code, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
+
+
+def _take(X, rows):
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def _plain(part):
+    return part if sparse.issparse(part) else np.asarray(part)
+
+
+def _stacked(parts):
+    if all(map(sparse.issparse, parts)):
+        return sparse.vstack(parts, format="csr")
+    return np.concatenate([p.toarray() if sparse.issparse(p) else p for p in parts])
+
+
+def _names_out(fitted):
+    try:
+        return list(fitted.get_feature_names_out())
+    except (AttributeError, ValueError):  # a pipeline has the method, its steps may not
+        return None
+
+
+def _check_names(fitted, expected):
+    found = _names_out(fitted)
+    if found is None or expected is None or found == expected:
+        return
+    odd = sorted(set(found) ^ set(expected))[:3]
+    raise ValueError(
+        f"{type(fitted).__name__} makes {len(found)} columns of these rows, "
+        f"{len(expected)} of all rows seen in fit, and they differ in {odd}: expected "
+        "the same columns of every task."
+    )
