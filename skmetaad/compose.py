@@ -55,11 +55,10 @@ def adapt(estimator, X, y=None, *, task=None):
     >>> adapt(pipe, X[:10]).predict(X[:3]).shape
     (3,)
     """
-    X, y, task = unpack(X, y, task)
     if hasattr(estimator, "adapt"):
         return estimator.adapt(X, y, task=task)
     if isinstance(estimator, Pipeline):
-        return _adapt_pipeline(estimator, X, y, task)
+        return _adapt_pipeline(estimator, *unpack(X, y, task))
     if hasattr(estimator, "best_estimator_"):
         return adapt(estimator.best_estimator_, X, y, task=task)
     if isinstance(estimator, FrozenEstimator):
