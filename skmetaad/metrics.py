@@ -13,11 +13,13 @@ from sklearn.metrics import (
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skmetaad._rows import widened
+from skmetaad._making import group
+from skmetaad._rows import unpack
+from skmetaad._take import as_rows, by_column, check_count, check_share, is_frame, take
 from skmetaad.compose import adapt, decide
 from skmetaad.episodes import draw_support_query
 from skmetaad.labels import check_labels
-from skmetaad.tasks import TaskCollection, as_collection
+from skmetaad.tasks import as_collection
 
 __all__ = ["FewShotScorer", "few_shot_scores"]
 
@@ -62,13 +64,15 @@ def few_shot_scores(
     ----------
     estimator : object
         A fitted meta-detector, or anything `skmetaad.adapt` takes.
-    X : array-like of shape (n_rows, n_features), or TaskCollection
-        Rows of the tasks to evaluate on.
+    X : array-like or frame of shape (n_rows, n_features), or TaskCollection
+        Rows of the tasks to evaluate on. A frame keeps its type and dtypes, so that a
+        pipeline may begin with what encodes text or fills in missing values.
     y : array-like of shape (n_rows,), default=None
         Labels: -1 outlier, +1 inlier, 0 unlabelled (taken as inlier). A task without
         labelled outliers gets rows of other tasks as outliers, as many as it has
         inliers in its query; a single task gets synthetic departures: rows with
-        features shuffled and uniform rows from twice the range.
+        features shuffled and, where all are numbers, uniform rows from twice the range.
+        A collection brings its own labels.
     task : array-like of shape (n_rows,), default=None
         The task id of each row; None: all rows are one task.
     metric : str or callable, default="roc_auc"
@@ -81,7 +85,8 @@ def few_shot_scores(
     n_outliers : int, default=0
         Labelled outliers put into the support; at most half of the task's.
     contamination : float, default=0.0
-        Share of support rows that are outliers in truth, unlabelled.
+        Share of support rows that are outliers in truth, unlabelled, in [0, 1); at
+        least one of the task's labelled outliers stays in the query.
     n_repeats : int, default=1
         Supports drawn per task; values are averaged.
     random_state : int, RandomState instance or None, default=0
@@ -95,7 +100,10 @@ def few_shot_scores(
     Raises
     ------
     ValueError
-        When the metric is unknown or a task has fewer than two inliers.
+        When the metric is unknown, a number is out of range, there are no rows, a task
+        has fewer than two inliers, or `y` or `task` is given beside a collection.
+    TypeError
+        When a count is not an int.
 
     Examples
     --------
@@ -108,25 +116,30 @@ def few_shot_scores(
     ['machine-8', 'machine-9']
     """
     measure = _measure(metric)
-    tasks = _as_tasks(X, y, task)
-    if get_tags(estimator).input_tags.allow_nan:
-        tasks = widened(tasks)
-    named = _namer(X)
+    _check_draws(n_support, n_outliers, contamination, n_repeats)
+    X, y, ids, members = _by_task(estimator, X, y, task)
     seed = check_random_state(random_state).randint(2**31 - 1)
-    values = {one.id: [] for one in tasks}
+    found = np.empty((n_repeats, len(ids)))
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
-        support, query = _episodes(tasks, n_support, n_outliers, contamination, rng=rng)
-        Xs, ys, ids = _stacked(support)
-        adapted = adapt(estimator, named(Xs), ys, task=ids)
-        Xq, _, ids = _stacked(query)
-        decision = decide(adapted, named(Xq), ids)
-        start = 0
-        for name, rows, labels in query:
-            part = decision[start : start + len(rows)]
-            values[name].append(float(measure(labels, part)))
-            start += len(rows)
-    return {name: float(np.mean(found)) for name, found in values.items()}
+        draws = [
+            _draw(name, rows, y[rows], n_support, n_outliers, contamination, rng)
+            for name, rows in zip(ids, members, strict=True)
+        ]
+        support, query, known = zip(*draws, strict=True)
+        known = np.concatenate(known)
+        adapted = adapt(
+            estimator,
+            take(X, np.concatenate(support)),
+            known if (known == -1).any() else None,
+            task=_codes(support),
+        )
+        rows, labels = _with_outliers(X, y, query, rng)
+        decision = decide(adapted, rows, _codes(labels))
+        parts = np.split(decision, np.cumsum([len(own) for own in labels])[:-1])
+        for i, (own, part) in enumerate(zip(labels, parts, strict=True)):
+            found[repeat, i] = measure(own, part)
+    return dict(zip(ids, found.mean(axis=0).tolist(), strict=True))
 
 
 def _measure(metric):
@@ -139,57 +152,95 @@ def _measure(metric):
     return METRICS[metric]
 
 
-def _as_tasks(X, y, task):
+def _check_draws(n_support, n_outliers, contamination, n_repeats):
+    check_count("n_support", n_support, 1)
+    check_count("n_outliers", n_outliers, 0)
+    check_share("contamination", contamination)
+    check_count("n_repeats", n_repeats, 1)
+
+
+def _by_task(estimator, X, y, task):
+    """Return rows, labels of -1 and +1, task ids and the row numbers of each task."""
     tasks = as_collection(X)
     if tasks is not None:
-        return tasks
-    X = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
-    y = check_labels(y, n_rows=len(X))
-    task = np.zeros(len(X), np.int64) if task is None else task
-    return TaskCollection.from_arrays(X, y, task=task)
+        if not len(tasks):
+            raise ValueError("X is an empty collection: expected at least one task.")
+        width = int(get_tags(estimator).input_tags.allow_nan)
+        X, y, _ = unpack(tasks, y, task, width)
+        ends = np.cumsum([len(one) for one in tasks])
+        ids, members = tasks.ids, np.split(np.arange(len(X)), ends[:-1])
+    else:
+        X = as_rows(X)
+        if not len(X):
+            raise ValueError("X has 0 rows: expected at least 2 per task.")
+        y = check_labels(y, n_rows=len(X))
+        task = np.zeros(len(X), np.int64) if task is None else task
+        ids, members = group(task, X, "task")
+    y = np.ones(len(X), np.int8) if y is None else np.where(y < 0, -1, 1)
+    return X, y.astype(np.int8), ids, members
 
 
-def _namer(X):
-    """Return what gives rows back the column names that X has."""
-    if hasattr(X, "iloc"):
-        return lambda rows: type(X)(rows, columns=X.columns)
-    return lambda rows: rows
-
-
-def _episodes(tasks, n_support, n_outliers, contamination, *, rng):
-    """Return lists of (id, rows, labels): supports and queries."""
-    support, query, lacking = [], [], []
-    for one in tasks:
-        y = np.ones(len(one), np.int8) if one.y is None else np.where(one.y < 0, -1, 1)
-        n_in, n_out = int((y == 1).sum()), int((y == -1).sum())
-        if n_in < 2:
-            raise ValueError(
-                f"task {one.id!r} has {n_in} inlier: expected at least 2, one for the "
-                "support and one for the query."
-            )
-        kept, rest = draw_support_query(
-            y,
-            min(n_support, n_in // 2),
-            n_outliers=min(n_outliers, n_out // 2),
-            contamination=contamination if n_out else 0.0,
-            rng=rng,
+def _draw(name, rows, y, n_support, n_outliers, contamination, rng):
+    """Return the support and query rows of a task, and the labels that it is told."""
+    n_in, n_out = int((y == 1).sum()), int((y == -1).sum())
+    if n_in < 2:
+        raise ValueError(
+            f"task {name!r} has {n_in} inlier{'' if n_in == 1 else 's'}: expected at "
+            "least 2, one for the support and one for the query."
         )
-        known = y[kept].copy()
-        known[: min(n_support, n_in // 2)] = 1
-        support.append((one.id, one.X[kept], known))
-        query.append((one.id, one.X[rest], y[rest]))
-        lacking.append(n_out == 0)
-    for i in np.flatnonzero(lacking):
-        name, rows, labels = query[i]
-        others = [q[1][q[2] == 1] for j, q in enumerate(query) if j != i]
-        if others:
-            pool = np.concatenate(others)
-            made = pool[rng.choice(len(pool), min(len(rows), len(pool)), replace=False)]
-        else:
-            made = _departures(rows, rng)
-        labels = np.r_[labels, -np.ones(len(made), np.int8)]
-        query[i] = (name, np.concatenate([rows, made]), labels)
-    return support, query
+    n_support = min(n_support, n_in // 2)
+    n_outliers = min(n_outliers, n_out // 2)
+    n_hidden = min(round(contamination * n_support), max(n_out - n_outliers - 1, 0))
+    kept, rest = draw_support_query(
+        y,
+        n_support,
+        n_outliers=n_outliers,
+        contamination=min(contamination, n_hidden / n_support),
+        rng=rng,
+    )
+    known = y[kept].copy()
+    known[:n_support] = 1
+    return rows[kept], rows[rest], known
+
+
+def _codes(parts):
+    return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+
+
+def _with_outliers(X, y, query, rng):
+    """Return stacked rows and each task's labels; tasks without outliers get some."""
+    labels = [y[rows] for rows in query]
+    lacking = [i for i, own in enumerate(labels) if not (own == -1).any()]
+    if lacking and len(query) == 1:
+        labels[0] = np.repeat(np.array([1, -1], np.int8), len(query[0]))
+        return _with_departures(X, query[0], rng), labels
+    inliers = [rows[own == 1] for rows, own in zip(query, labels, strict=True)]
+    pool = np.concatenate(inliers)
+    start = np.cumsum([0, *map(len, inliers)])
+    query = list(query)
+    for i in lacking:
+        n_own = len(inliers[i])
+        n_others = len(pool) - n_own
+        place = rng.choice(n_others, min(n_own, n_others), replace=False)
+        # The pool lists rows task by task: step over this task.
+        others = pool[place + n_own * (place >= start[i])]
+        query[i] = np.concatenate([query[i], others])
+        labels[i] = np.r_[labels[i], -np.ones(len(others), np.int8)]
+    return take(X, np.concatenate(query)), labels
+
+
+def _with_departures(X, rows, rng):
+    """Return rows, and as many made of them; text and gaps are shuffled only."""
+    own = take(X, rows)
+    numbers = np.asarray(own)
+    if numbers.dtype.kind in "biuf" and np.isfinite(numbers).all():
+        made = np.concatenate([numbers, _departures(numbers, rng)])
+        if is_frame(X):
+            return type(X)(dict(zip(X.columns, made.T, strict=True)))
+        return made
+    if is_frame(X):
+        return by_column(X, [np.r_[rows, rng.permutation(rows)] for _ in X.columns])
+    return np.concatenate([own, rng.permuted(own, axis=0)])
 
 
 def _departures(rows, rng):
@@ -198,14 +249,6 @@ def _departures(rows, rng):
     half = (high - low) / 2
     uniform = rng.uniform(low - half, high + half, rows.shape)
     return np.where(rng.random((len(rows), 1)) < 0.5, shuffled, uniform)
-
-
-def _stacked(parts):
-    """Return X, y (None without an outlier) and task of (id, rows, labels)."""
-    X = np.concatenate([rows for _, rows, _ in parts])
-    y = np.concatenate([labels for *_, labels in parts])
-    task = np.repeat(np.arange(len(parts)), [len(rows) for _, rows, _ in parts])
-    return X, (y if (y == -1).any() else None), task
 
 
 class FewShotScorer:
@@ -223,7 +266,7 @@ class FewShotScorer:
     n_outliers : int, default=0
         Labelled outliers put into the support.
     contamination : float, default=0.0
-        Share of support rows that are outliers in truth, unlabelled.
+        As in `few_shot_scores`.
     n_repeats : int, default=1
         Supports drawn per task.
     random_state : int, RandomState instance or None, default=0
@@ -232,6 +275,13 @@ class FewShotScorer:
     See Also
     --------
     few_shot_scores : The same, as a function.
+
+    Notes
+    -----
+    scikit-learn hands `task` to a scorer only if metadata routing is enabled
+    (`sklearn.set_config(enable_metadata_routing=True)`). Without it all rows of a
+    held-out fold are taken as one task: use `LeaveOneTaskOut`, or a `TaskCollection`
+    with any splitter of scikit-learn.
 
     Examples
     --------
@@ -260,6 +310,7 @@ class FewShotScorer:
         random_state=0,
     ):
         _measure(metric)
+        _check_draws(n_support, n_outliers, contamination, n_repeats)
         self.metric = metric
         self.n_support = n_support
         self.n_outliers = n_outliers
@@ -274,12 +325,12 @@ class FewShotScorer:
         ----------
         estimator : object
             A fitted meta-detector, or anything `skmetaad.adapt` takes.
-        X : array-like of shape (n_rows, n_features), or TaskCollection
+        X : array-like or frame of shape (n_rows, n_features), or TaskCollection
             Rows of the tasks to evaluate on.
         y : array-like of shape (n_rows,), default=None
             Labels.
         task : array-like of shape (n_rows,), default=None
-            The task id of each row.
+            The task id of each row; None: all rows are one task.
 
         Returns
         -------
@@ -295,12 +346,12 @@ class FewShotScorer:
         ----------
         estimator : object
             A fitted meta-detector, or anything `skmetaad.adapt` takes.
-        X : array-like of shape (n_rows, n_features), or TaskCollection
+        X : array-like or frame of shape (n_rows, n_features), or TaskCollection
             Rows of the tasks to evaluate on.
         y : array-like of shape (n_rows,), default=None
             Labels.
         task : array-like of shape (n_rows,), default=None
-            The task id of each row.
+            The task id of each row; None: all rows are one task.
 
         Returns
         -------

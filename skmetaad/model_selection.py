@@ -4,8 +4,10 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroupOut
 
 from skmetaad._ids import factorize
+from skmetaad._making import group, id_array, outlier_labels
+from skmetaad._take import as_rows, check_count, check_share, take
 from skmetaad.episodes import draw_support_query
-from skmetaad.tasks import TaskCollection, as_collection
+from skmetaad.tasks import Task, TaskCollection, as_collection
 
 __all__ = ["LeaveOneTaskOut", "TaskKFold", "TaskShuffleSplit", "support_query_split"]
 
@@ -183,7 +185,7 @@ def support_query_split(
 
     Parameters
     ----------
-    X : array-like of shape (n_rows, n_features), or TaskCollection
+    X : array-like or frame of shape (n_rows, n_features), or TaskCollection
         The rows. A collection brings its own labels and task ids.
     y : array-like of shape (n_rows,), default=None
         Labels: -1 outlier, +1 inlier, 0 unlabelled. None: support rows are drawn from
@@ -203,14 +205,16 @@ def support_query_split(
     Returns
     -------
     split : tuple
-        `X_support, X_query, y_support, y_query, task_support, task_query`, labels and
-        ids None where they were not given; for a collection two `TaskCollection`:
-        support and query.
+        `X_support, X_query, y_support, y_query, task_support, task_query`, task after
+        task; frames where `X` is one, labels and ids None where they were not given.
+        For a collection two `TaskCollection`: support and query.
 
     Raises
     ------
     ValueError
-        When a task has too few rows; the message names it.
+        When a task has too few rows, the message names it, or a number is out of range.
+    TypeError
+        When a count is not an int.
 
     Examples
     --------
@@ -220,41 +224,59 @@ def support_query_split(
     >>> support
     TaskCollection(n_tasks=3, n_rows=15 (5 per task), n_features=8, n_outliers=0)
     """
+    check_count("n_support", n_support, 1)
+    check_count("n_outliers", n_outliers, 0)
+    check_share("contamination", contamination)
+    options = {"n_outliers": n_outliers, "contamination": contamination}
+    options["rng"] = np.random.default_rng(random_state)
     tasks = as_collection(X)
-    if tasks is not None:
-        if y is not None or task is not None:
-            raise ValueError("y and task come from the TaskCollection: expected None.")
-    else:
-        ids = np.zeros(_n_rows(X), np.int64) if task is None else task
-        tasks = TaskCollection.from_arrays(X, y, task=ids)
-    rng = np.random.default_rng(random_state)
+    if tasks is None:
+        return _split_rows(as_rows(X), y, task, n_support, options)
+    if y is not None or task is not None:
+        raise ValueError("y and task come from the TaskCollection: expected None.")
     support, query = [], []
     for one in tasks:
         labels = np.ones(len(one), np.int8) if one.y is None else one.y
-        try:
-            kept, rest = draw_support_query(
-                labels,
-                n_support,
-                n_outliers=n_outliers,
-                contamination=contamination,
-                rng=rng,
-            )
-        except ValueError as error:
-            raise ValueError(f"task {one.id!r}: {error}") from error
-        if not len(rest):
-            raise ValueError(
-                f"n_support={n_support} takes all {len(one)} rows of task {one.id!r}: "
-                "expected at least one row left for the query."
-            )
-        own = labels[kept].copy()
-        own[: len(kept) - n_outliers][own[: len(kept) - n_outliers] == -1] = 0
+        kept, rest, told = _split_task(one.id, labels, n_support, options)
         known = one.y is not None
-        support.append(type(one)(one.id, one.X[kept], own if known else None))
-        query.append(type(one)(one.id, one.X[rest], labels[rest] if known else None))
-    support, query = TaskCollection(support), TaskCollection(query)
-    if as_collection(X) is not None:
-        return support, query
-    (Xs, ys, ts), (Xq, yq, tq) = support.arrays(), query.arrays()
-    if y is None:
-        ys = yq = None
-    return (Xs, Xq, ys, yq, *((None, None) if task is None else (ts, tq)))
+        support.append(Task(one.id, one.X[kept], told if known else None))
+        query.append(Task(one.id, one.X[rest], labels[rest] if known else None))
+    return TaskCollection(support), TaskCollection(query)
+
+
+def _split_rows(X, y, task, n_support, options):
+    if not len(X):
+        raise ValueError("X has 0 rows: expected at least 2 per task.")
+    labels = np.ones(len(X), np.int8) if y is None else outlier_labels(y, len(X), "y")
+    names = np.zeros(len(X), np.int64) if task is None else task
+    ids, members = group(names, X, "task")
+    support, query, known = [], [], []
+    for name, rows in zip(ids, members, strict=True):
+        kept, rest, told = _split_task(name, labels[rows], n_support, options)
+        support.append(rows[kept])
+        query.append(rows[rest])
+        known.append(told)
+    kept, rest = np.concatenate(support), np.concatenate(query)
+    ys = yq = ts = tq = None
+    if y is not None:
+        ys, yq = np.concatenate(known), labels[rest]
+    if task is not None:
+        ts, tq = (id_array(ids, [len(r) for r in part]) for part in (support, query))
+    return take(X, kept), take(X, rest), ys, yq, ts, tq
+
+
+def _split_task(name, labels, n_support, options):
+    """Return support and query rows of a task, and the labels that it is told."""
+    try:
+        kept, rest = draw_support_query(labels, n_support, **options)
+    except ValueError as error:
+        raise ValueError(f"task {name!r}: {error}") from error
+    if not len(rest):
+        raise ValueError(
+            f"n_support={n_support} takes all {len(labels)} rows of task {name!r}: "
+            "expected at least one row left for the query."
+        )
+    told = labels[kept].copy()
+    drawn = told[: len(kept) - options["n_outliers"]]
+    drawn[drawn == -1] = 0
+    return kept, rest, told

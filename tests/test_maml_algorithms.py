@@ -11,14 +11,14 @@ from skmetaad.utils.estimator_checks import check_meta_detector
 FLEET = make_fleet(n_tasks=30, random_state=0)
 
 
-def fitted(**params):
-    det = MAMLAutoencoderDetector(n_iter=200, random_state=0, **params)
+def fitted(n_iter=2, **params):
+    det = MAMLAutoencoderDetector(n_iter=n_iter, random_state=0, **params)
     return det.fit(FLEET[:24])
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_every_algorithm_learns(algorithm):
-    det = fitted(algorithm=algorithm)
+    det = fitted(200, algorithm=algorithm)
     assert det.history_["loss"][-20:].mean() < det.history_["loss"][:20].mean()
     scores = few_shot_scores(det, FLEET[24:], n_support=10)
     assert np.mean(list(scores.values())) > 0.95

@@ -4,7 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.base import BaseEstimator
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmetaad import (
     FewShotScorer,
@@ -30,6 +43,34 @@ def fleet():
 @pytest.fixture(scope="module")
 def fitted(fleet):
     return MetaPrototypeDetector(n_iter=30, random_state=0).fit(fleet[:6])
+
+
+@pytest.fixture(scope="module")
+def mixed(fleet):
+    """Return a frame of numbers and text, labels and task ids."""
+    pd = pytest.importorskip("pandas")
+    X, y, task = fleet.arrays()
+    df = pd.DataFrame(X, columns=list("abcd"), index=np.arange(len(X)) // 2)
+    df["os"] = np.random.default_rng(0).choice(["linux", "bsd"], len(X))
+    return df, y, task
+
+
+def encoded(det):
+    text = OneHotEncoder(handle_unknown="ignore"), ["os"]
+    return make_pipeline(
+        make_column_transformer(text, (StandardScaler(), list("abcd"))), det
+    )
+
+
+class FirstColumn(BaseEstimator):
+    """A detector whose decision is the first value of a row."""
+
+    def adapt(self, X, y=None, *, task=None):
+        return self
+
+    def decision_function(self, X, task=None):
+        self.seen = X
+        return np.asarray(X)[:, 0].astype(float)
 
 
 # ------------------------------------------------------------------------- splitters
@@ -118,12 +159,47 @@ def test_hidden_outliers_are_not_labelled(fleet):
         assert (rest.y == -1).sum() == (one.y == -1).sum() - 2
 
 
+def test_frames_split_into_frames(mixed):
+    df, y, task = mixed
+    options = {"task": task, "n_support": 5, "contamination": 0.2, "random_state": 3}
+    support, query, *labels = support_query_split(df, y, **options)
+    number = support_query_split(np.arange(len(df))[:, None], y, **options)
+    for part, rows in zip((support, query), number, strict=False):
+        assert part.equals(df.iloc[rows[:, 0]])
+    for found, wanted in zip(labels, number[2:], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_a_task_that_is_too_small_is_named(fleet):
     with pytest.raises(ValueError, match="machine-0"):
         support_query_split(fleet, n_support=1000)
 
 
+@pytest.mark.parametrize("score", [few_shot_scores, support_query_split])
+@pytest.mark.parametrize(
+    ("error", "name", "value"),
+    [
+        (TypeError, "n_support", 2.5),
+        (ValueError, "n_support", 0),
+        (ValueError, "n_outliers", -1),
+        (TypeError, "contamination", "0.1"),
+        (ValueError, "contamination", 1.0),
+    ],
+)
+def test_numbers_out_of_range_are_named(fleet, score, error, name, value):
+    arguments = (FirstColumn(), fleet) if score is few_shot_scores else (fleet,)
+    with pytest.raises(error, match=f"{name}={value!r}: expected"):
+        score(*arguments, **{name: value})
+
+
 # --------------------------------------------------------------------------- metrics
+
+
+def _at_the_threshold(score, **options):
+    return lambda y, d: score(y, np.where(d < 0, -1, 1), **options)
+
+
+OUTLIERS = {"pos_label": -1, "zero_division": 0}
 
 
 @pytest.mark.parametrize(
@@ -131,7 +207,11 @@ def test_a_task_that_is_too_small_is_named(fleet):
     [
         ("roc_auc", lambda y, d: roc_auc_score(y == -1, -d)),
         ("average_precision", lambda y, d: average_precision_score(y == -1, -d)),
-        ("f1", lambda y, d: f1_score(y, np.where(d < 0, -1, 1), pos_label=-1)),
+        ("accuracy", _at_the_threshold(accuracy_score)),
+        ("balanced_accuracy", _at_the_threshold(balanced_accuracy_score)),
+        ("precision", _at_the_threshold(precision_score, **OUTLIERS)),
+        ("recall", _at_the_threshold(recall_score, **OUTLIERS)),
+        ("f1", _at_the_threshold(f1_score, **OUTLIERS)),
     ],
 )
 def test_metrics_equal_a_loop_over_adapted_detectors(fitted, fleet, name, by_hand):
@@ -151,12 +231,6 @@ def test_metrics_equal_a_loop_over_adapted_detectors(fitted, fleet, name, by_han
         assert (y == -1).sum() == (one.y == -1).sum()
 
 
-@pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "precision"])
-def test_metrics_at_the_threshold_lie_between_0_and_1(fitted, fleet, name):
-    for value in few_shot_scores(fitted, fleet[6:], metric=name).values():
-        assert 0 <= value <= 1
-
-
 def test_draws_are_reproducible_and_repeats_are_averaged(fitted, fleet):
     score = lambda **kw: few_shot_scores(fitted, fleet[6:], n_support=3, **kw)  # noqa: E731
     assert score(random_state=1) == score(random_state=1)
@@ -174,6 +248,66 @@ def test_tasks_without_outliers_are_told_from_each_other(fitted, fleet):
     assert list(alone.values())[0] > 0.5
 
 
+def test_outliers_from_other_tasks_are_distinct_rows_of_others():
+    task = np.repeat(np.arange(5), [4, 9, 30, 5, 6])
+    rows = 100 * task + np.arange(len(task))
+    drawn = []
+
+    def spy(y, decision):
+        drawn.append((decision[y == 1], decision[y == -1]))
+        return 0.0
+
+    few_shot_scores(
+        FirstColumn(), rows[:, None], task=task, metric=spy, n_support=2, n_repeats=5
+    )
+    assert len(drawn) == 25
+    for place, (own, others) in enumerate(drawn):
+        assert set(own // 100) == {place % 5}
+        assert place % 5 not in others // 100
+        assert len(set(others)) == len(others)
+        n_others = len(task) - 5 * 2 - len(own)
+        assert len(others) == min(len(own), n_others)
+
+
+def test_a_pipeline_gets_a_frame_as_it_is(mixed):
+    df, y, task = mixed
+    pipe = encoded(MetaPrototypeDetector(n_iter=5, random_state=0))
+    pipe.fit(df, y, metaprototypedetector__task=task)
+    for labels in (y, None):
+        found = few_shot_scores(pipe, df, labels, task=task)
+        plain = few_shot_scores(pipe[-1], pipe[:-1].transform(df), labels, task=task)
+        assert found == plain
+
+
+def test_missing_values_reach_the_imputer(fleet):
+    pd = pytest.importorskip("pandas")
+    X, y, task = fleet.arrays()
+    df = pd.DataFrame(X, columns=list("abcd")).astype("Float64")
+    df.iloc[::5, 1] = pd.NA
+    pipe = make_pipeline(
+        SimpleImputer(), MetaPrototypeDetector(n_iter=5, random_state=0)
+    ).fit(df, y, metaprototypedetector__task=task)
+    filled = pipe[0].transform(df)
+    found = few_shot_scores(pipe, df, y, task=task)
+    assert found == few_shot_scores(pipe[-1], filled, y, task=task)
+
+
+def test_departures_of_one_frame_are_shuffled_rows_of_its_types(mixed):
+    df = mixed[0][:40]
+    det = FirstColumn()
+    few_shot_scores(det, df, n_support=10)
+    assert len(det.seen) == 60
+    assert (det.seen.dtypes == df.dtypes).all()
+    own, made = det.seen[:30], det.seen[30:]
+    for name in df:
+        assert sorted(own[name]) == sorted(made[name])
+    assert len(own.merge(made)) < 5
+
+    few_shot_scores(det, df[list("abcd")], n_support=10)
+    assert list(det.seen) == list("abcd")
+    assert not set(det.seen["a"][30:]) <= set(df["a"])
+
+
 def test_labelled_and_hidden_outliers_go_into_the_support(fitted, fleet):
     sizes = []
     few_shot_scores(
@@ -185,6 +319,26 @@ def test_labelled_and_hidden_outliers_go_into_the_support(fitted, fleet):
         contamination=0.1,
     )
     assert sizes == [(t.y == -1).sum() - 3 for t in fleet[6:]]
+
+
+@pytest.mark.parametrize("contamination", [0.1, 0.3, 0.99])
+@pytest.mark.parametrize("n_outliers", [0, 5])
+def test_an_outlier_is_left_in_every_query(fleet, contamination, n_outliers):
+    X = fleet[0].X[:40]
+    few = [Task(n, np.r_[X, X[:n]], np.repeat([1, -1], [40, n])) for n in (1, 2, 3)]
+    sizes = []
+    few_shot_scores(
+        FirstColumn(),
+        TaskCollection(few),
+        metric=lambda y, d: sizes.append(((y == 1).sum(), (y == -1).sum())) or 0.0,
+        contamination=contamination,
+        n_outliers=n_outliers,
+    )
+    for n, (n_in, n_out) in enumerate(sizes, start=1):
+        labelled = min(n_outliers, n // 2)
+        hidden = min(round(10 * contamination), n - labelled - 1)
+        assert n_out == n - labelled - hidden >= 1
+        assert n_in == 40 - (10 - hidden)
 
 
 def test_the_scorer_is_the_mean_over_tasks(fitted, fleet):
@@ -203,3 +357,21 @@ def test_unknown_metrics_and_too_small_tasks_are_named(fitted, fleet):
     small = TaskCollection([Task("lonely", fleet[0].X[:1]), fleet[1]])
     with pytest.raises(ValueError, match="lonely"):
         few_shot_scores(fitted, small)
+
+
+def test_a_collection_brings_its_own_labels_and_ids(fleet):
+    _, y, task = fleet.arrays()
+    for name, value in (("y", y), ("task", task)):
+        with pytest.raises(ValueError, match=f"{name} was given"):
+            few_shot_scores(FirstColumn(), fleet, **{name: value})
+
+
+def test_nothing_to_score_is_told(fleet):
+    with pytest.raises(ValueError, match="X is an empty collection"):
+        few_shot_scores(FirstColumn(), fleet[:0])
+    for score in (lambda X: few_shot_scores(FirstColumn(), X), support_query_split):
+        with pytest.raises(ValueError, match="X has 0 rows"):
+            score(np.empty((0, 3)))
+    for n_repeats, error in ((0, ValueError), (1.0, TypeError)):
+        with pytest.raises(error, match=f"n_repeats={n_repeats}: expected"):
+            FewShotScorer(n_repeats=n_repeats)

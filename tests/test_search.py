@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import IsolationForest
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import (
@@ -13,7 +14,7 @@ from sklearn.model_selection import (
     cross_validate,
 )
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmetaad import (
     FewShotDetector,
@@ -30,7 +31,7 @@ from skmetaad import (
 from skmetaad.compose import decide
 from skmetaad.datasets import make_fleet
 
-FAST = {"n_iter": 5, "random_state": 0}
+FAST = {"n_iter": 5, "n_networks": 1, "random_state": 0}
 GRID = {"hidden_sizes": [(4, 2), (8, 4)]}
 
 
@@ -111,6 +112,24 @@ def test_randomized_search_with_maml(arrays):
 
 
 @pytest.mark.usefixtures("routing")
+def test_a_search_over_a_frame_of_numbers_and_text(arrays):
+    pd = pytest.importorskip("pandas")
+    X, y, task = arrays
+    df = pd.DataFrame(X, columns=list("abcd"))
+    df["os"] = np.random.default_rng(0).choice(["linux", "bsd"], len(X))
+    encoder = OneHotEncoder(handle_unknown="ignore"), ["os"]
+    columns = make_column_transformer(encoder, (StandardScaler(), list("abcd")))
+    search = GridSearchCV(
+        Pipeline([("columns", columns), ("det", MetaPrototypeDetector(**FAST))]),
+        {"det__" + name: values for name, values in GRID.items()},
+        cv=TaskKFold(2),
+        scoring=FewShotScorer(n_support=5),
+        error_score="raise",
+    ).fit(df, y, task=task)
+    assert (search.cv_results_["mean_test_score"] > 0.5).all()
+
+
+@pytest.mark.usefixtures("routing")
 def test_nested_cross_validation(arrays):
     X, y, task = arrays
     scorer = FewShotScorer(n_support=5)
@@ -185,8 +204,8 @@ def test_groups_and_one_task_per_fold(arrays):
 
 def test_groups_in_a_pipeline(arrays):
     X, y, task = arrays
-    pipe = Pipeline([("scale", StandardScaler()), ("det", MetaPrototypeDetector())])
-    pipe.set_params(det__n_iter=5, det__random_state=0)
+    steps = [("scale", StandardScaler()), ("det", MetaPrototypeDetector(**FAST))]
+    pipe = Pipeline(steps)
     search = GridSearchCV(pipe, {"det__n_prototypes": [1, 2]}, cv=LeaveOneTaskOut())
     search.fit(X, y, groups=task, det__task=task)
     assert search.best_estimator_["det"].task_ids_ == tuple(dict.fromkeys(task))
