@@ -238,9 +238,9 @@ def support_query_split(
     for one in tasks:
         labels = np.ones(len(one), np.int8) if one.y is None else one.y
         kept, rest, told = _split_task(one.id, labels, n_support, options)
-        known = one.y is not None
-        support.append(Task(one.id, one.X[kept], told if known else None))
-        query.append(Task(one.id, one.X[rest], labels[rest] if known else None))
+        for part, index, y_part in ((support, kept, told), (query, rest, labels[rest])):
+            y_part = None if one.y is None else y_part
+            part.append(Task(one.id, one.X[index], y_part, one.feature_names))
     return TaskCollection(support), TaskCollection(query)
 
 

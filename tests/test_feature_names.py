@@ -8,7 +8,13 @@ import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmetaad import MetaPrototypeDetector, UniversalDetector, adapt
+from skmetaad import (
+    MetaPrototypeDetector,
+    UniversalDetector,
+    adapt,
+    few_shot_scores,
+    support_query_split,
+)
 from skmetaad.tasks import Task, TaskCollection
 
 NAMES = ("cpu", "wait")
@@ -111,3 +117,13 @@ def test_rows_are_not_copied_for_their_names():
     from skmetaad._rows import named as with_names
 
     assert np.shares_memory(with_names(X, NAMES).to_numpy(), X)
+
+
+def test_names_stay_with_tasks_through_splits_and_scores(det):
+    support, query = support_query_split(named(), n_support=5, random_state=0)
+    assert support.feature_names == query.feature_names == NAMES
+    det.adapt(support).predict(query)
+    assert set(few_shot_scores(det, named())) == {"a", "b", "c"}
+    assert 0 <= det.score(named()) <= 1
+    with pytest.raises(ValueError, match="same order"):
+        few_shot_scores(det, named(NAMES[::-1]))
