@@ -204,7 +204,8 @@ def test_parts_add_up_to_the_whole(cls, epsilon, size):
 
 @pytest.mark.parametrize("variant", ["plain", "adversarial"])
 def test_parts_of_every_variant_add_up(variant):
-    detector = MAMLAutoencoderDetector(variant=variant, algorithm="reptile")
+    algorithm = "fomaml" if variant == "adversarial" else "reptile"
+    detector = MAMLAutoencoderDetector(variant=variant, algorithm=algorithm)
     core = detector._core(5)
     params = core.init(torch.Generator().manual_seed(0))
     params = {k: v.double() for k, v in params.items()}
