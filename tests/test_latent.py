@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmetaad import MAMLAutoencoderDetector, few_shot_scores
@@ -172,6 +173,28 @@ def test_a_network_gone_astray_leaves_the_rest_alone(astray):
     for name in both:
         np.testing.assert_allclose(both[name], one[name])
         assert both[name].isfinite().all()
+
+
+def test_a_task_is_judged_by_the_networks_that_stay_finite():
+    """And where none does, adapting fails, by name."""
+    fleet = make_fleet(n_tasks=9, n_features=3, random_state=0)
+    det = MAMLAutoencoderDetector(
+        anomaly_score="mahalanobis", n_iter=60, random_state=0
+    ).fit(fleet[:6])
+    support = [task.X[task.y == 1][:10] for task in fleet[6:]]
+    stacked, names = np.concatenate(support), np.repeat(["a", "b", "c"], 10)
+    X, y = fleet[6].X, fleet[6].y
+    plain = det.adapt(stacked, task=names)
+    weight = det.meta_["net.weight0"]
+    weight[0] *= np.float32(1e25)
+    adapted = det.adapt(stacked, task=names)
+    scores = adapted.score_samples(X, task=["a"] * len(X))
+    assert np.isfinite(scores).all() and np.isfinite(adapted.task_offsets_).all()
+    want = roc_auc_score(y, plain.score_samples(X, task=["a"] * len(X)))
+    assert roc_auc_score(y, scores) > want - 0.1
+    weight[1:] *= np.float32(1e25)
+    with pytest.raises(ValueError, match="adapting to task 'a'.*not finite"):
+        det.adapt(stacked, task=names)
 
 
 def test_wide_codes_are_whitened_by_a_number_each():

@@ -23,6 +23,7 @@ from skmetaad.core.gaussian import (
 from skmetaad.core.maml import HEAD, NETWORK, RATE
 from skmetaad.core.nets import Params, nearest, sq_distances, under
 from skmetaad.core.scaling import as_seen, row_unit
+from skmetaad.core.state import finite
 from skmetaad.core.train import Batch
 
 SPACES = ("code", "residual")
@@ -66,12 +67,20 @@ class LatentAutoencoder:
         return [self.network(params, i) for i in range(n)]
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
-        """Return each task's networks and what they make of its support."""
-        state = guard_state(params, support, y, mask)
-        for i, net in enumerate(self.networks(params)):
+        """Return each task's networks and what they make of its support.
+
+        Those that leave the finite numbers are all infinite, unless none is left.
+        """
+        state, nets = guard_state(params, support, y, mask), []
+        for net in self.networks(params):
             own = self.single.adapt(net, support, y, mask)
-            own |= self.fitted(net, own, support, state["inlier"])
-            state |= {f"{i}.{name}": value for name, value in own.items()}
+            nets.append(own | self.fitted(net, own, support, state["inlier"]))
+        astray = torch.stack([~finite(own) for own in nets])
+        astray &= ~astray.all(dim=0)
+        for i, own in enumerate(nets):
+            for name, value in own.items():
+                where = astray[i].view(-1, *[1] * (value.dim() - 1))
+                state[f"{i}.{name}"] = value.masked_fill(where, torch.inf)
         return state
 
     def fitted(

@@ -38,3 +38,9 @@ def to_numpy(
 def generator(rng: np.random.Generator) -> torch.Generator:
     """Return a torch generator seeded from a numpy one; no global RNG moves."""
     return torch.Generator().manual_seed(int(rng.integers(2**63 - 1)))
+
+
+def finite(state: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return whether all values of each task are finite, (T,)."""
+    each = [v.isfinite().reshape(len(v), -1).all(dim=1) for v in state.values()]
+    return torch.stack(each).all(dim=0)

@@ -10,6 +10,7 @@ from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.augment import adversarial
 from skmetaad.core.maml import ALGORITHMS, step_weights
 from skmetaad.core.pieces import in_pieces, kept_bytes
+from skmetaad.core.state import finite
 
 
 class InnerLoop:
@@ -71,7 +72,5 @@ class InnerLoop:
         found = []
         for single, net, batch in self._networks(core, params, batches):
             state = single.adapt(net, *batch.given)
-            values = [value.reshape(len(batch.task), -1) for value in state.values()]
-            usable = [v.isfinite().all(dim=1, keepdim=True) for v in values]
-            found.append(batch.task[~torch.cat(usable, dim=1).all(dim=1)])
+            found.append(batch.task[~finite(state)])
         return np.unique(np.concatenate(found))
