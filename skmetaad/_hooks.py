@@ -26,6 +26,13 @@ def check_adapted(state, ids):
                 )
 
 
+def all_equal(X, mask):
+    """Return whether the rows X (T, K, d) in mask (T, K) are all the same, (T,)."""
+    X = np.nan_to_num(X, nan=np.inf)
+    first = X[np.arange(len(X)), mask.argmax(axis=1)][:, None]
+    return ((X == first).all(axis=2) | ~mask).all(axis=1)
+
+
 class Hooks(metaclass=ABCMeta):
     """What a detector implements, and the private machinery that calls it."""
 
@@ -74,10 +81,19 @@ class Hooks(metaclass=ABCMeta):
                 f"{learned_for}: expected that, or fit or calibrate before adapt."
             )
         scores = self._held_out(X, y, mask, state)
-        n_support = (mask & (y != -1)).sum(axis=1)
-        n_outliers = (mask & (y == -1)).sum(axis=1)
+        inlier, n_outliers = mask & (y != -1), (mask & (y == -1)).sum(axis=1)
+        prior = inlier.sum(axis=1), self.offset_prior_, n_outliers
         own = own_quantile(scores, self.contamination)
-        return task_offsets(own, n_support, self.offset_prior_, n_outliers)
+        offsets = task_offsets(own, *prior)
+        equal = all_equal(X, inlier) & (prior[0] > 1)
+        if equal.any():
+            # They tell as little of a spread as one row, and are inliers themselves.
+            without = task_offsets(np.full_like(own, np.nan), *prior)[equal]
+            found = self._score({k: v[equal] for k, v in state.items()}, X[equal])
+            lowest = np.where(inlier[equal], found, np.inf).min(axis=1)
+            lowest -= 1e-9 * (1 + np.abs(lowest))  # for rounding in other blocks
+            offsets[equal] = np.minimum(offsets[equal], np.minimum(without, lowest))
+        return offsets
 
     def _prior(self, rows, rng):
         """Return what tasks tell about thresholds."""

@@ -53,6 +53,18 @@ def test_units_do_not_matter(name):
     np.testing.assert_allclose(one, other, rtol=0.02, atol=0.02 * one.std())
 
 
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_row_like_all_of_its_support_is_an_inlier(name):
+    """As on a channel that stands still."""
+    fleet = make_fleet(n_tasks=10, n_rows=60, random_state=0)
+    det = made(name, {"n_iter": 50, "random_state": 0}).fit(fleet)
+    still = np.repeat(np.random.default_rng(0).normal(size=(1, 8)), 60, axis=0)
+    for n_support in (1, 2, 5, 10, 50):
+        adapted = det.adapt(still[:n_support])
+        assert (adapted.predict(still) == 1).all()
+        assert adapted.predict(still[:1] + 5) == -1
+
+
 @pytest.mark.parametrize("name", sorted(set(DETECTORS) - {"UniversalDetector"}))
 def test_levels_that_differ_between_tasks_hide_nothing_inside_them(name):
     """A column's level may differ 1,000 times as much between tasks as inside them."""
