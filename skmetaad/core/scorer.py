@@ -114,8 +114,8 @@ def correction(
     def layer(x: Tensor, name: str) -> Tensor:
         return x @ weights[name + ".weight"] + weights[name + ".bias"]
 
-    T, R, d, _ = seen.values.shape
-    about = seen.columns[:, None].expand(-1, R, -1, -1)
+    n_rows = seen.values.shape[1]
+    about = seen.columns[:, None].expand(-1, n_rows, -1, -1)
     hidden = layer(torch.cat([seen.values, about], -1), "column.0").relu()
     hidden = layer(hidden, "column.1").relu()
     off = ~seen.counts[..., None]
@@ -125,7 +125,7 @@ def correction(
     gate = layer(hidden, "gate").masked_fill(off, -1e4).softmax(2)
     focus = (hidden * gate).sum(2)
     rows = seen.rows if drop is None else seen.rows * drop
-    about = seen.context[:, None].expand(-1, R, -1)
+    about = seen.context[:, None].expand(-1, n_rows, -1)
     x = torch.cat([rows, about, seen.means[..., 2:], mean, high, focus], -1)
     hidden = F.gelu(layer(x, "row.0"))
     hidden = hidden + F.gelu(layer(hidden, "row.1"))
