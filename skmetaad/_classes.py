@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from skmetaad._making import column_names, generator, group, numbers, positive_int
+from skmetaad._making import (
+    check_count,
+    column_names,
+    generator,
+    group,
+    numbers,
+    step_over,
+)
 from skmetaad._task import Task
 
 
@@ -45,7 +52,7 @@ def from_classes(cls, X, classes, *, max_outliers=None, random_state=None):
     if len(ids) < 2:
         raise ValueError(f"classes holds {len(ids)} class(es): expected at least 2.")
     if max_outliers is not None:
-        positive_int(max_outliers, "max_outliers")
+        check_count("max_outliers", max_outliers)
     rng = generator(random_state)
     made = []
     for name, rows, y in one_against_rest(ids, members, max_outliers, rng):
@@ -62,8 +69,7 @@ def one_against_rest(ids, members, max_outliers, rng):
         place = np.arange(n)
         if max_outliers is not None and max_outliers < n:
             place = rng.choice(n, max_outliers, replace=False)
-        # `order` lists the rows class by class: step over this class.
-        others = order[place + len(inliers) * (place >= start)]
+        others = order[step_over(place, start, len(inliers))]
         rows = np.concatenate([inliers, others])
         y = np.repeat(np.array([1, -1], np.int8), [len(inliers), len(others)])
         back = np.argsort(rows)

@@ -73,12 +73,6 @@ def _distinct_of_many(n, m, rng):
         place[row, column] = (rng.random(len(row)) * n[row]).astype(np.int64)
 
 
-def check_contamination(contamination):
-    """Refuse a share outside [0, 1)."""
-    if not 0 <= contamination < 1:
-        raise ValueError(f"contamination={contamination!r}: expected [0, 1).")
-
-
 def blocks(code, n_tasks, *, max_rows, split=True):
     """Group rows by task into padded rectangles.
 

@@ -28,9 +28,9 @@ def check_adapted(state, ids):
 
 def all_equal(X, mask):
     """Return whether the rows X (T, K, d) in mask (T, K) are all the same, (T,)."""
-    X = np.nan_to_num(X, nan=np.inf)
     first = X[np.arange(len(X)), mask.argmax(axis=1)][:, None]
-    return ((X == first).all(axis=2) | ~mask).all(axis=1)
+    same = (X == first) | np.isnan(X) & np.isnan(first)
+    return (same.all(axis=2) | ~mask).all(axis=1)
 
 
 class Hooks(metaclass=ABCMeta):

@@ -45,6 +45,12 @@ def lookup(task, n_rows, ids):
     return np.array([position[name] for name in given], dtype=np.int64)[code]
 
 
+def rows_by_code(code):
+    """Return the rows of each code that occurs, in the order of codes."""
+    order = np.argsort(code, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
+
+
 def is_missing(value):
     """Tell None, NaN, NaT and pandas' NA from a value that is there."""
     if value is None:

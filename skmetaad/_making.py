@@ -1,8 +1,10 @@
 """Checks and index arithmetic behind the makers of task collections, numpy only."""
 
+from numbers import Integral, Real
+
 import numpy as np
 
-from skmetaad._ids import factorize
+from skmetaad._ids import factorize, rows_by_code
 from skmetaad.labels import EXPECTED, as_numbers
 
 
@@ -73,9 +75,12 @@ def group(values, X, name):
     if values is None:
         raise ValueError(f"{name}=None: expected one entry per row of X.")
     code, ids = factorize(values, len(X), name)
-    order = np.argsort(code, kind="stable")
-    ends = np.cumsum(np.bincount(code, minlength=len(ids)))
-    return ids, np.split(order, ends[:-1]) if ids else []
+    return ids, rows_by_code(code) if ids else []
+
+
+def step_over(place, start, n):
+    """Turn places in a list without its n rows from start on into places in it all."""
+    return place + n * (place >= start)
 
 
 def id_array(ids, repeats):
@@ -116,9 +121,18 @@ def generator(random_state):
     return np.random.default_rng(random_state)
 
 
-def positive_int(value, name):
-    """Refuse what is not a positive whole number."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r}: expected an int.")
-    if value < 1:
-        raise ValueError(f"{name}={value}: expected at least 1.")
+def check_count(name, value, least=1):
+    """Refuse what is not a whole number, or too small a one."""
+    expected = f"{name}={value!r}: expected an int, at least {least}."
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(expected)
+    if value < least:
+        raise ValueError(expected)
+
+
+def check_share(name, value):
+    """Refuse what is not a number in [0, 1)."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}={value!r}: expected a number in [0, 1).")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}={value!r}: expected [0, 1).")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from skmetaad._making import outlier_labels, positive_int
+from skmetaad._making import check_count, outlier_labels
 from skmetaad._task import Task, listed
 from skmetaad.labels import warn_zero_one
 
@@ -61,8 +61,8 @@ def from_windows(cls, series, width, step=1, *, labels=None, ids=None, rule="any
     >>> tasks[0].y
     array([ 1,  1, -1], dtype=int8)
     """
-    positive_int(width, "width")
-    positive_int(step, "step")
+    check_count("width", width)
+    check_count("step", step)
     if not callable(rule) and rule not in RULES:
         raise ValueError(f"rule={rule!r}: expected one of {RULES} or a callable.")
     tasks = series if isinstance(series, cls) else listed(series)

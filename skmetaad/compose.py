@@ -75,13 +75,10 @@ def _adapt_pipeline(pipeline, X, y, task):
             step = step.adapt(X, y, task=task)
         return step, _transform(step, X, task)
 
-    steps = []
-    for name, step in pipeline.steps[:-1]:
-        step, X = walk(step, X, refit)
-        steps.append((name, step))
+    before, X = walk(pipeline[:-1], X, refit)
     name, last = pipeline.steps[-1]
-    steps.append((name, adapt(last, X, y, task=task)))
-    return replaced(pipeline, steps=steps)
+    last = name, adapt(last, X, y, task=task)
+    return replaced(pipeline, steps=[*before.steps, last])
 
 
 def _transform(step, X, task):
@@ -122,8 +119,7 @@ def decide(estimator, X, task=None):
     """
     if not isinstance(estimator, Pipeline):
         return estimator.decision_function(X, task=task)
-    for _, step in estimator.steps[:-1]:
-        _, X = walk(step, X, lambda leaf, X: (leaf, _transform(leaf, X, task)))
+    _, X = walk(estimator[:-1], X, lambda step, X: (step, _transform(step, X, task)))
     return decide(estimator.steps[-1][1], X, task)
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmetaad._drawing import ByTask, blocks, check_contamination
+from skmetaad._drawing import ByTask, blocks
+from skmetaad._making import check_share
 
 __all__ = ["EpisodeSampler", "Episodes", "blocks", "draw_support_query"]
 
@@ -161,7 +162,7 @@ class EpisodeSampler:
                 )
         if self.n_query < 1:
             raise ValueError(f"n_query={self.n_query!r}: expected at least 1.")
-        check_contamination(self.contamination)
+        check_share("contamination", self.contamination)
 
     def _resolve(self, negatives):
         if negatives not in NEGATIVES:
@@ -329,7 +330,7 @@ def draw_support_query(
         raise ValueError(f"n_outliers={n_outliers!r}: expected 0 or more.")
     if n_query is not None and n_query < 1:
         raise ValueError(f"n_query={n_query!r}: expected at least 1, or None.")
-    check_contamination(contamination)
+    check_share("contamination", contamination)
     inliers = rng.permutation(np.flatnonzero(y != -1))
     outliers = rng.permutation(np.flatnonzero(y == -1))
     n_hidden = round(contamination * n_support)

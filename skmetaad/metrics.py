@@ -13,9 +13,10 @@ from sklearn.metrics import (
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skmetaad._making import group
+from skmetaad._as_given import by_column, by_task, is_frame
+from skmetaad._compat import safe_indexing
+from skmetaad._making import check_count, check_share, step_over
 from skmetaad._rows import unpack
-from skmetaad._take import as_rows, by_column, check_count, check_share, is_frame, take
 from skmetaad.compose import adapt, decide
 from skmetaad.episodes import draw_support_query
 from skmetaad.labels import check_labels
@@ -130,7 +131,7 @@ def few_shot_scores(
         known = np.concatenate(known)
         adapted = adapt(
             estimator,
-            take(X, np.concatenate(support)),
+            safe_indexing(X, np.concatenate(support)),
             known if (known == -1).any() else None,
             task=_codes(support),
         )
@@ -153,10 +154,10 @@ def _measure(metric):
 
 
 def _check_draws(n_support, n_outliers, contamination, n_repeats):
-    check_count("n_support", n_support, 1)
+    check_count("n_support", n_support)
     check_count("n_outliers", n_outliers, 0)
     check_share("contamination", contamination)
-    check_count("n_repeats", n_repeats, 1)
+    check_count("n_repeats", n_repeats)
 
 
 def _by_task(estimator, X, y, task):
@@ -170,12 +171,8 @@ def _by_task(estimator, X, y, task):
         ends = np.cumsum([len(one) for one in tasks])
         ids, members = tasks.ids, np.split(np.arange(len(X)), ends[:-1])
     else:
-        X = as_rows(X)
-        if not len(X):
-            raise ValueError("X has 0 rows: expected at least 2 per task.")
+        X, ids, members = by_task(X, task)
         y = check_labels(y, n_rows=len(X))
-        task = np.zeros(len(X), np.int64) if task is None else task
-        ids, members = group(task, X, "task")
     y = np.ones(len(X), np.int8) if y is None else np.where(y < 0, -1, 1)
     return X, y.astype(np.int8), ids, members
 
@@ -222,16 +219,15 @@ def _with_outliers(X, y, query, rng):
         n_own = len(inliers[i])
         n_others = len(pool) - n_own
         place = rng.choice(n_others, min(n_own, n_others), replace=False)
-        # The pool lists rows task by task: step over this task.
-        others = pool[place + n_own * (place >= start[i])]
+        others = pool[step_over(place, start[i], n_own)]
         query[i] = np.concatenate([query[i], others])
         labels[i] = np.r_[labels[i], -np.ones(len(others), np.int8)]
-    return take(X, np.concatenate(query)), labels
+    return safe_indexing(X, np.concatenate(query)), labels
 
 
 def _with_departures(X, rows, rng):
     """Return rows, and as many made of them; text and gaps are shuffled only."""
-    own = take(X, rows)
+    own = safe_indexing(X, rows)
     numbers = np.asarray(own)
     if numbers.dtype.kind in "biuf" and np.isfinite(numbers).all():
         made = np.concatenate([numbers, _departures(numbers, rng)])

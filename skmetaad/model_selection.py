@@ -3,9 +3,10 @@
 import numpy as np
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroupOut
 
+from skmetaad._as_given import by_task
+from skmetaad._compat import safe_indexing
 from skmetaad._ids import factorize
-from skmetaad._making import group, id_array, outlier_labels
-from skmetaad._take import as_rows, check_count, check_share, take
+from skmetaad._making import check_count, check_share, id_array, outlier_labels
 from skmetaad.episodes import draw_support_query
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
@@ -224,14 +225,14 @@ def support_query_split(
     >>> support
     TaskCollection(n_tasks=3, n_rows=15 (5 per task), n_features=8, n_outliers=0)
     """
-    check_count("n_support", n_support, 1)
+    check_count("n_support", n_support)
     check_count("n_outliers", n_outliers, 0)
     check_share("contamination", contamination)
     options = {"n_outliers": n_outliers, "contamination": contamination}
     options["rng"] = np.random.default_rng(random_state)
     tasks = as_collection(X)
     if tasks is None:
-        return _split_rows(as_rows(X), y, task, n_support, options)
+        return _split_rows(X, y, task, n_support, options)
     if y is not None or task is not None:
         raise ValueError("y and task come from the TaskCollection: expected None.")
     support, query = [], []
@@ -245,11 +246,8 @@ def support_query_split(
 
 
 def _split_rows(X, y, task, n_support, options):
-    if not len(X):
-        raise ValueError("X has 0 rows: expected at least 2 per task.")
+    X, ids, members = by_task(X, task)
     labels = np.ones(len(X), np.int8) if y is None else outlier_labels(y, len(X), "y")
-    names = np.zeros(len(X), np.int64) if task is None else task
-    ids, members = group(names, X, "task")
     support, query, known = [], [], []
     for name, rows in zip(ids, members, strict=True):
         kept, rest, told = _split_task(name, labels[rows], n_support, options)
@@ -262,7 +260,7 @@ def _split_rows(X, y, task, n_support, options):
         ys, yq = np.concatenate(known), labels[rest]
     if task is not None:
         ts, tq = (id_array(ids, [len(r) for r in part]) for part in (support, query))
-    return take(X, kept), take(X, rest), ys, yq, ts, tq
+    return safe_indexing(X, kept), safe_indexing(X, rest), ys, yq, ts, tq
 
 
 def _split_task(name, labels, n_support, options):

@@ -77,10 +77,12 @@ class LatentAutoencoder:
             nets.append(own | self.fitted(net, own, support, state["inlier"]))
         astray = torch.stack([~finite(own) for own in nets])
         astray &= ~astray.all(dim=0)
-        for i, own in enumerate(nets):
+        for i, (own, gone) in enumerate(zip(nets, astray, strict=True)):
             for name, value in own.items():
-                where = astray[i].view(-1, *[1] * (value.dim() - 1))
-                state[f"{i}.{name}"] = value.masked_fill(where, torch.inf)
+                if gone.any():
+                    value = value.clone()
+                    value[gone] = torch.inf
+                state[f"{i}.{name}"] = value
         return state
 
     def fitted(

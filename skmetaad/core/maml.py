@@ -9,10 +9,9 @@ from torch import Tensor
 
 from skmetaad.core.forms import Net, detached, whole
 from skmetaad.core.inner import inner_loop
-from skmetaad.core.nets import Params
+from skmetaad.core.nets import NETWORK, Params
 from skmetaad.core.train import RATE, Batch
 
-NETWORK = "net."
 HEAD = "head."
 ALGORITHMS = ("maml", "fomaml", "reptile", "anil", "meta-sgd")
 

@@ -8,11 +8,9 @@ from torch import Tensor
 
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation
-from skmetaad.core.nets import FAR, Params, under
+from skmetaad.core.nets import FAR, NETWORK, Params, under
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
-
-NETWORK = "net."
 
 
 @dataclass(frozen=True)

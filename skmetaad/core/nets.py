@@ -10,6 +10,8 @@ from skmetaad.core.activations import ACTIVATIONS
 from skmetaad.core.forms import Net, applied
 
 Params = dict[str, Tensor]
+# Begins the names of a network's parameters.
+NETWORK = "net."
 # Stands for the distance to what is not there.
 FAR = 1e12
 

@@ -13,6 +13,7 @@ from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.metric import inliers
 from skmetaad.core.nets import (
     FAR,
+    NETWORK,
     Params,
     nearest,
     sq_distances,
@@ -49,23 +50,22 @@ class Prototype:
 
     def init(self, generator: torch.Generator) -> Params:
         nets = [self.encoder.init(generator) for _ in range(self.n_networks)]
-        params = {f"net.{k}": torch.stack([net[k] for net in nets]) for k in nets[0]}
+        params = {NETWORK + k: torch.stack([net[k] for net in nets]) for k in nets[0]}
         params["head.slope"] = torch.zeros(self.n_networks, 2)
         params["head.bias"] = torch.tensor([[2.0, 0.0]]).repeat(self.n_networks, 1)
         return params
 
     def network(self, params: Params, i: int) -> Params:
         """Return the parameters with network i alone."""
-        kinds = ("net.", "head.")
+        kinds = (NETWORK, "head.")
         own = {k: v[i : i + 1] for k, v in params.items() if k.startswith(kinds)}
         return {**params, **own}
 
     def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
         """Return the networks' outputs (T, R, n_networks * e) for rows of each task."""
         z = squash((x - state["mean"]) / state["scale"])
-        embedded = (
-            self.encoder.apply(under(params, "net."), z).permute(1, 2, 0, 3).flatten(2)
-        )
+        embedded = self.encoder.apply(under(params, NETWORK), z)
+        embedded = embedded.permute(1, 2, 0, 3).flatten(2)
         return embedded / len(params["head.bias"]) ** 0.5
 
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skmetaad._making import generator
+from skmetaad._making import check_share, generator
 from skmetaad.tasks import Task, TaskCollection
 
 
@@ -60,8 +60,7 @@ def make_fleet(
     ):
         if value < low:
             raise ValueError(f"{name}={value!r}: expected at least {low}.")
-    if not 0 <= outlier_fraction < 1:
-        raise ValueError(f"outlier_fraction={outlier_fraction!r}: expected [0, 1).")
+    check_share("outlier_fraction", outlier_fraction)
     rng = generator(random_state)
     n_hidden = max(1, n_features // 3)
     scales = np.exp(rng.normal(size=n_features))

@@ -84,7 +84,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         place of the error [7]_; "adversarial" has a critic that tells bottlenecks from
         a normal distribution, and the encoder against it [8]_, not with "reptile",
         whose outer loop has no gradient. Meta-training draws new noise for every
-        episode, adapting always the same; scoring has none.
+        meta-batch, adapting always the same; scoring has none.
     noise : float, default=0.2
         Standard deviation of the noise of "denoising", in units of a task's features.
     anomaly_score : {"reconstruction", "mahalanobis"}, default="reconstruction"

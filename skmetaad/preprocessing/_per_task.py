@@ -15,7 +15,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skmetaad._ids import factorize, lookup
+from skmetaad._as_given import is_frame
+from skmetaad._compat import safe_indexing
+from skmetaad._ids import factorize, lookup, rows_by_code
 
 
 def _inner_has(name):
@@ -123,11 +125,12 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
             return _plain(self.transformer_.transform(X))
         ids = tuple(self.transformers_)
         code = lookup(task, len(X), ids)
-        groups, parts = _groups(code), []
+        groups, parts = rows_by_code(code), []
         for rows in groups:
             name = ids[code[rows[0]]]
             with _naming(name):
-                part = _plain(self.transformers_[name].transform(_take(X, rows)))
+                own = safe_indexing(X, rows)
+                part = _plain(self.transformers_[name].transform(own))
                 if parts and part.shape[1:] != parts[0].shape[1:]:
                     raise ValueError(
                         f"the transformer makes rows of shape {part.shape[1:]}, but "
@@ -222,12 +225,12 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
                     f"{where} labels every row as an outlier (-1): expected at "
                     "least one inlier or unlabelled row."
                 )
-            X, code = _take(X, np.flatnonzero(kept)), code[kept]
+            X, code = safe_indexing(X, np.flatnonzero(kept)), code[kept]
         self.transformers_ = {}
-        for rows in _groups(code) if ids else ():
+        for rows in rows_by_code(code) if ids else ():
             name = ids[code[rows[0]]]
             with _naming(name):
-                self.transformers_[name] = clone(inner).fit(_take(X, rows))
+                self.transformers_[name] = clone(inner).fit(safe_indexing(X, rows))
         self.transformer_ = clone(inner).fit(X)
         expected = _names_out(self.transformer_ if like is None else like)
         for name, fitted in self.transformers_.items():
@@ -239,7 +242,7 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
 
 def _checked(transformer, X, *, reset):
     """Validate X; values of a frame, and missing ones, are the inner one's to judge."""
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+    if is_frame(X):
         validate_data(transformer, X, skip_check_array=True, reset=reset)
         return X
     return validate_data(
@@ -259,16 +262,6 @@ def _naming(task):
     except (ValueError, TypeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"task {task!r}: {error}") from error
-
-
-def _groups(code):
-    """Return the rows of each code that occurs, in the order of codes."""
-    order = np.argsort(code, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
-
-
-def _take(X, rows):
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
 def _plain(part):
