@@ -48,31 +48,37 @@ def _packed(chosen):
     return columns, np.arange(columns.shape[1]) < n[:, None]
 
 
-def learned_offsets(detector, rows, rng, tasks=None, *, balanced=False):
+def learned_offsets(judges, rows, rng, *, balanced=False):
     """Return how offsets follow from own quantiles, by shots.
 
-    Learned on the given task codes of the rows; None: on all. From fresh inliers alone,
-    or if `balanced` from outliers too. The fresh ones come later than those adapted on
-    where the detector is `chronological`. "labelled" has the same for supports that
-    hold outliers labelled as such, where the rows do.
+    Learned by `judges`, pairs of a detector and of the task codes of the rows that it
+    judges (None: all). From fresh inliers alone, or if `balanced` from outliers too.
+    The fresh ones come later than those adapted on where detectors are `chronological`.
+    "labelled" has the same for supports that hold outliers labelled as such, where the
+    rows do.
     """
-    tasks = np.arange(rows.n_tasks) if tasks is None else tasks
-    learn = partial(_offsets_by_shots, detector, rows, rng, balanced=balanced)
-    found = {"contamination": detector.contamination, **learn(tasks, SHOTS)}
+    every = np.arange(rows.n_tasks)
+    judges = [(judge, every if own is None else own) for judge, own in judges]
+    learn = partial(_offsets_by_shots, rows, rng, balanced=balanced)
+    contamination = judges[0][0].contamination
+    found = {"contamination": contamination, **learn(judges, SHOTS)}
     if rows.y is not None:
         n_outliers = np.bincount(rows.code[rows.y == -1], minlength=rows.n_tasks)
-        tasks = tasks[n_outliers[tasks] > 0]
-        if len(tasks):
+        judges = [(judge, own[n_outliers[own] > 0]) for judge, own in judges]
+        judges = [(judge, own) for judge, own in judges if len(own)]
+        if judges:
             found["labelled"] = [
-                learn(tasks, LABELLED_SHOTS, n_outliers=n) for n in N_LABELLED
+                learn(judges, LABELLED_SHOTS, n_outliers=n) for n in N_LABELLED
             ]
     return found
 
 
-def _offsets_by_shots(detector, rows, rng, tasks, all_shots, *, balanced, n_outliers=0):
-    n_episodes = int(np.clip(len(tasks), *detector._n_prior_episodes))
+def _offsets_by_shots(rows, rng, judges, all_shots, *, balanced, n_outliers=0):
+    detector = judges[0][0]
+    few, many = detector._n_prior_episodes
+    n_episodes = np.clip(sum(len(own) for _, own in judges), few, many)
     if balanced:  # how outliers are drawn is chance, too
-        n_episodes = detector._n_prior_episodes[1]
+        n_episodes = many
     sizes = np.bincount(rows.code if rows.y is None else rows.code[rows.y != -1])
     in_order = getattr(detector, "chronological", False)
     if in_order:  # the first half is there to adapt on
@@ -93,11 +99,14 @@ def _offsets_by_shots(detector, rows, rng, tasks, all_shots, *, balanced, n_outl
                 "balanced=True with one task and no labelled outliers: expected rows "
                 "labelled -1, or several tasks, whose rows are each other's outliers."
             )
-        drawn = sampler.draw(n_episodes, rng, tasks=tasks)
-        # The first rows of a query are its inliers.
-        n_inliers = (drawn.query_y[0] == 1).sum()
-        query = drawn.query if balanced else drawn.query[:, :n_inliers]
-        own, scores = _judged(detector, rows, drawn, query)
+        judged = []
+        for judge, tasks in judges:
+            drawn = sampler.draw(-(-n_episodes // len(judges)), rng, tasks=tasks)
+            # The first rows of a query are its inliers.
+            n_inliers = (drawn.query_y[0] == 1).sum()
+            query = drawn.query if balanced else drawn.query[:, :n_inliers]
+            judged.append(_judged(judge, rows, drawn, query))
+        own, scores = map(np.concatenate, zip(*judged, strict=True))
         if balanced:
             parts = np.split(scores, [n_inliers], axis=1)
             offsets = balanced_offsets(own, *parts)

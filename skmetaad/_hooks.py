@@ -97,7 +97,7 @@ class Hooks(metaclass=ABCMeta):
 
     def _prior(self, rows, rng):
         """Return what tasks tell about thresholds."""
-        return learned_offsets(self, rows, rng)
+        return learned_offsets([(self, None)], rows, rng)
 
     def _reference(self, rows, kept, rng):
         """Return what judges rows without a task, and scores of training rows."""

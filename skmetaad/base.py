@@ -210,7 +210,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         calibrated = copy.copy(self)
         rows = check_rows(copy.copy(self), X, y, task, reset=self._any_width)
         calibrated.offset_prior_ = learned_offsets(
-            self, rows, np.random.default_rng(0), balanced=balanced
+            [(self, None)], rows, np.random.default_rng(0), balanced=balanced
         )
         return calibrated
 

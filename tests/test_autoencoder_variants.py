@@ -142,7 +142,9 @@ def test_every_meta_batch_has_noise_of_its_own(monkeypatch):
 
     monkeypatch.setattr(MAMLAutoencoder, "loss", noted)
     fleet = make_fleet(n_tasks=6, random_state=0)
-    det = MAMLAutoencoderDetector(variant="denoising", n_iter=5, max_tasks_at_once=8)
+    det = MAMLAutoencoderDetector(
+        variant="denoising", n_iter=5, max_tasks_at_once=8, n_calibration_networks=0
+    )
     for seed in (0, 0, 1):
         det.set_params(random_state=seed).fit(fleet)
     first, again, other = (seeds[i : i + 10] for i in (0, 10, 20))

@@ -66,7 +66,11 @@ def test_training_supports_are_contaminated_as_asked(monkeypatch):
     task = np.repeat(range(4), 30)
     X = 1e3 * task[:, None] + np.random.default_rng(0).normal(size=(120, 3))
     det = SiameseDetector(
-        n_support=10, contamination_in_support=0.3, n_iter=3, random_state=0
+        n_support=10,
+        contamination_in_support=0.3,
+        n_iter=3,
+        n_calibration_networks=0,
+        random_state=0,
     ).fit(X, task=task)
     assert det.n_iter_ == 3
     for batch in drawn:

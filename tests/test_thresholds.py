@@ -278,9 +278,9 @@ def test_calibrating_on_other_tasks_mends_thresholds_set_by_seen_ones():
 def test_tasks_held_out_by_fit_set_the_thresholds(monkeypatch):
     seen = []
 
-    def spy(detector, rows, rng, tasks=None, **options):
-        seen.append(tasks)
-        return learned_offsets(detector, rows, rng, tasks, **options)
+    def spy(judges, *args, **options):
+        seen.extend(tasks for _, tasks in judges)
+        return learned_offsets(judges, *args, **options)
 
     for module in ("detectors._torch", "base"):
         monkeypatch.setattr(f"skmetaad.{module}.learned_offsets", spy)

@@ -59,8 +59,12 @@ class LatentAutoencoder:
         return {name: torch.stack([net[name] for net in nets]) for name in nets[0]}
 
     def network(self, params: Params, i: int) -> Params:
-        """Return the parameters with those of network i alone."""
+        """Return the parameters with those of network i, without the leading axis."""
         return {k: v[i] if k.startswith(STACKED) else v for k, v in params.items()}
+
+    def alone(self, net: Params) -> Params:
+        """Return the parameters of a network with the leading axis, as one of one."""
+        return {k: v[None] if k.startswith(STACKED) else v for k, v in net.items()}
 
     def networks(self, params: Params) -> list[Params]:
         n = len(params[HEAD + "bias"])

@@ -2,20 +2,12 @@
 
 from numbers import Integral, Real
 
-import numpy as np
-import torch
-
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.autoencoder import VARIANTS, MAMLAutoencoder
 from skmetaad.core.codecs import ConvCodec, DenseCodec
 from skmetaad.core.latent import LatentAutoencoder
 from skmetaad.core.nets import ACTIVATIONS
-from skmetaad.detectors._blended import (
-    BLEND_SHOTS,
-    cross_fitted,
-    data_whitening,
-    learned_blend,
-)
+from skmetaad.detectors._blended import cross_fitted, learned_latent
 from skmetaad.detectors._inner_loop import InnerLoop
 from skmetaad.detectors._torch import TorchMetaDetector
 
@@ -172,6 +164,12 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         Share of tasks held out for `early_stopping`, at least one.
     n_iter_no_change : int, default=5
         Measurements without a new best loss before training stops.
+    n_calibration_networks : int, default=1
+        Further networks, each trained without a share of the tasks, whose scores on
+        these set the thresholds of `adapt`: a network judges the tasks that it was
+        trained on with too much confidence. Each takes as long to train as the first.
+        0: thresholds from the tasks of training. Unused where tasks are held out by
+        `early_stopping` or from several networks, or with fewer than three tasks.
     contamination : float, default=0.1
         Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
         sets the threshold: of training rows after `fit`, of a new task's inliers after
@@ -297,6 +295,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,
+        n_calibration_networks=1,
         contamination=0.1,
         max_support=256,
         random_state=None,
@@ -338,6 +337,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.n_calibration_networks = n_calibration_networks
 
     def _codec(self, n_features):
         hidden = self._checked_sizes("hidden_sizes")
@@ -379,25 +379,5 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
 
     def _after(self, core, params, draw, unseen):
         if self.anomaly_score == "reconstruction":
-            return {}
-        nets = core.networks(params)
-        found = [
-            core.known(net, self._episodes_of(draw, tasks))
-            for net, tasks in zip(nets, unseen, strict=True)
-        ]
-        nets = [
-            net | own | data_whitening(params, draw, tasks)
-            for net, own, tasks in zip(nets, found, unseen, strict=True)
-        ]
-        blend = learned_blend(
-            lambda i, batch: core.weighed(nets[i], batch), draw, unseen
-        )
-        stacked = {k: torch.stack([each[k] for each in found]) for k in found[0]}
-        return blend | stacked | data_whitening(params, draw, [])
-
-    def _episodes_of(self, draw, unseen):
-        """Yield episodes of the tasks that a network has seen."""
-        tasks = np.setdiff1d(draw.sampler.usable, unseen)
-        for n_support in BLEND_SHOTS:
-            sampler = draw.other_sampler(n_support=n_support, n_query=64)
-            yield draw(24, tasks, sampler=sampler)
+            return {}, []
+        return learned_latent(core, params, draw, unseen)

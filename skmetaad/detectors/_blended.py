@@ -54,3 +54,28 @@ def data_whitening(params, draw, without):
     _, code = np.unique(draw.code[kept], return_inverse=True)
     whitening = fleet_whitening(rows, torch.from_numpy(code))
     return {"gauss.whitening": whitening.float()}
+
+
+def learned_latent(core, params, draw, unseen):
+    """Return what a latent core learns after training, and each network alone."""
+    nets = core.networks(params)
+    found = [
+        core.known(net, _episodes_of(draw, tasks))
+        for net, tasks in zip(nets, unseen, strict=True)
+    ]
+    nets = [
+        net | own | data_whitening(params, draw, tasks)
+        for net, own, tasks in zip(nets, found, unseen, strict=True)
+    ]
+    blend = learned_blend(lambda i, batch: core.weighed(nets[i], batch), draw, unseen)
+    alone = [core.alone(net) | blend for net in nets] if len(nets) > 1 else []
+    stacked = {k: torch.stack([each[k] for each in found]) for k in found[0]}
+    return blend | stacked | data_whitening(params, draw, []), alone
+
+
+def _episodes_of(draw, unseen):
+    """Yield episodes of the tasks that a network has seen."""
+    tasks = np.setdiff1d(draw.sampler.usable, unseen)
+    for n_support in BLEND_SHOTS:
+        sampler = draw.other_sampler(n_support=n_support, n_query=64)
+        yield draw(24, tasks, sampler=sampler)

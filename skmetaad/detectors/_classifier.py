@@ -130,6 +130,12 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
         Share of tasks held out for `early_stopping`, at least one.
     n_iter_no_change : int, default=5
         Measurements without a new best loss before training stops.
+    n_calibration_networks : int, default=1
+        Further networks, each trained without a share of the tasks, whose scores on
+        these set the thresholds of `adapt`: a network judges the tasks that it was
+        trained on with too much confidence. Each takes as long to train as the first.
+        0: thresholds from the tasks of training. Unused where tasks are held out by
+        `early_stopping`, or with fewer than three tasks.
     contamination : float, default=0.1
         Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
         sets the threshold: of training rows after `fit`, of a new task's inliers after
@@ -229,6 +235,7 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,
+        n_calibration_networks=1,
         contamination=0.1,
         max_support=256,
         random_state=None,
@@ -256,6 +263,7 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
+            n_calibration_networks=n_calibration_networks,
             contamination=contamination,
             max_support=max_support,
             random_state=random_state,

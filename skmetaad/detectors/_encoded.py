@@ -54,6 +54,7 @@ class EncoderDetector(TorchMetaDetector):
         early_stopping,
         validation_fraction,
         n_iter_no_change,
+        n_calibration_networks,
         contamination,
         max_support,
         random_state,
@@ -85,6 +86,7 @@ class EncoderDetector(TorchMetaDetector):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.n_calibration_networks = n_calibration_networks
 
     def _meta_fit(self, X, y, code, rng):
         if self.negatives == "batch":

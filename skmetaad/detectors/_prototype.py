@@ -139,6 +139,12 @@ class MetaPrototypeDetector(EncoderDetector):
         Share of tasks held out for `early_stopping`, at least one.
     n_iter_no_change : int, default=5
         Measurements without a new best loss before training stops.
+    n_calibration_networks : int, default=1
+        Further networks, each trained without a share of the tasks, whose scores on
+        these set the thresholds of `adapt`: a network judges the tasks that it was
+        trained on with too much confidence. Each takes as long to train as the first.
+        0: thresholds from the tasks of training. Unused where tasks are held out by
+        `early_stopping` or from several networks, or with fewer than three tasks.
     contamination : float, default=0.1
         Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
         sets the threshold: of training rows after `fit`, of a new task's inliers after
@@ -236,6 +242,7 @@ class MetaPrototypeDetector(EncoderDetector):
         early_stopping=False,
         validation_fraction=0.2,
         n_iter_no_change=5,
+        n_calibration_networks=1,
         contamination=0.1,
         max_support=256,
         random_state=None,
@@ -263,6 +270,7 @@ class MetaPrototypeDetector(EncoderDetector):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
+            n_calibration_networks=n_calibration_networks,
             contamination=contamination,
             max_support=max_support,
             random_state=random_state,
@@ -349,7 +357,8 @@ class MetaPrototypeDetector(EncoderDetector):
 
         blend = learned_blend(evidence_of, draw, unseen)
         whitening = data_whitening(params, draw, [])
-        return blend | whitening | self._cohort(core, params, draw, [])
+        alone = [net | blend for net in nets] if len(nets) > 1 else []
+        return blend | whitening | self._cohort(core, params, draw, []), alone
 
     def _cohort(self, core, params, draw, without):
         """Return the prototypes of training tasks, some of these left out."""

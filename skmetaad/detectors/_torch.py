@@ -1,6 +1,8 @@
 """What the detectors with a torch core share: meta-training and the two crossings."""
 
+import copy
 from abc import abstractmethod
+from functools import partial
 from math import isqrt
 from numbers import Integral, Real
 
@@ -15,6 +17,7 @@ from skmetaad.core.pieces import in_pieces
 from skmetaad.core.scaling import fleet_moments
 from skmetaad.core.state import generator, to_numpy, to_tensor, to_tensors
 from skmetaad.core.train import NotFinite, meta_train
+from skmetaad.detectors._blended import cross_fitted
 from skmetaad.detectors._episode_drawer import EpisodeDrawer
 from skmetaad.exceptions import MetaTrainingError
 
@@ -45,6 +48,7 @@ class TorchMetaDetector(BaseMetaDetector):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_calibration_networks": [Interval(Integral, 0, None, closed="left")],
     }
 
     # What a training that diverges may be too fast by.
@@ -93,9 +97,10 @@ class TorchMetaDetector(BaseMetaDetector):
     def _after(self, core, params, draw, unseen):
         """Return what is learned once the networks are trained, a dict of tensors.
 
-        `unseen` has the task codes that each part's network has not seen.
+        And, of several networks, the parameters with which each judges alone. `unseen`
+        has the task codes that each part's network has not seen.
         """
-        return {}
+        return {}, []
 
     # ---------------------------------------------------------------------------------
 
@@ -123,41 +128,80 @@ class TorchMetaDetector(BaseMetaDetector):
             chronological=self.chronological,
             contamination=self.contamination_in_support,
         )
-        train, held_out = self._split_tasks(draw.sampler.usable, rng)
-        parts = self._parts(train, rng)
-        core = self._core(X.shape[1], len(parts))
         units = to_tensors(
             {k: meta[k] for k in ("input_center", "input_scale")}, torch.float32
         ).values()
-        trained = self._train(core, fixed, draw, parts, held_out, rng, units)
+        learn = partial(self._learn, to_tensors(fixed, torch.float32), draw, rng, units)
+        train, held_out = self._split_tasks(draw.sampler.usable, rng)
+        context = self._init_callback_context(max_subtasks=self.n_iter)
+        context.call_on_fit_task_begin(estimator=self)
+        trained, judges = learn(train, held_out, partial(self._reported, context))
         self.history_ = {
             "loss": np.array(trained.loss),
             "validation_loss": np.array(trained.validation_loss),
         }
         self.n_iter_ = len(trained.loss)
-        learned = {**to_tensors(fixed, torch.float32), **trained.params}
-        with torch.no_grad():
-            after = self._after(core, learned, draw, self._unseen(parts, held_out))
-        self._calibration_tasks = held_out
-        return meta | to_numpy(trained.params | after)
+        judges = judges or self._further_judges(learn, trained.params, train, rng)
+        self._calibration = [
+            (meta | to_numpy(params), tasks) for params, tasks in judges
+        ]
+        context.call_on_fit_task_end(estimator=self)
+        return meta | to_numpy(trained.params)
 
-    def _unseen(self, parts, held_out):
-        seen = np.unique(np.concatenate(parts))
+    def _learn(self, fixed, draw, rng, units, train, held_out, on_iteration):
+        """Return what is learned on tasks, and pairs of parameters and unseen tasks.
+
+        There are such pairs where tasks are held out, or several networks trained.
+        """
+        parts = self._parts(train, rng)
+        core = self._core(draw.rows.shape[1], len(parts))
+        trained = self._train(
+            core, fixed, draw, parts, held_out, rng, units, on_iteration
+        )
+        unseen = [np.setdiff1d(train, part) for part in parts]
         if held_out is not None:
-            return [held_out] * len(parts)
-        return [np.setdiff1d(seen, part) for part in parts]
+            unseen = [held_out] * len(parts)
+        with torch.no_grad():
+            learned = {**fixed, **trained.params}
+            after, alone = self._after(core, learned, draw, unseen)
+        trained.params |= after
+        if held_out is not None:
+            return trained, [(trained.params, held_out)]
+        return trained, list(zip(alone, unseen, strict=True)) if alone else []
+
+    def _further_judges(self, learn, params, train, rng):
+        """Train networks without a share of the tasks each; return pairs of the two.
+
+        A network judges the tasks that it was trained on with too much confidence.
+        """
+        if not self.n_calibration_networks or len(train) < 3:
+            return [(params, train)]
+        n = self.n_calibration_networks
+        parts = cross_fitted(train, max(n, 4), rng)[:n]
+        found = [learn(part, None, lambda i: i + 1 >= self.n_iter_) for part in parts]
+        return [
+            (trained.params, np.setdiff1d(train, part))
+            for (trained, _), part in zip(found, parts, strict=True)
+        ]
 
     def _prior(self, rows, rng):
-        # Tasks held out by `fit` tell more than those the networks have seen.
-        held_out = vars(self).pop("_calibration_tasks", None)
-        return learned_offsets(self, rows, rng, held_out)
+        judges = []
+        for meta, tasks in vars(self).pop("_calibration"):
+            judges.append((copy.copy(self), tasks))
+            judges[-1][0].meta_ = meta
+        return learned_offsets(judges, rows, rng)
 
-    def _train(self, core, fixed, draw, parts, held_out, rng, units):
-        constants = to_tensors(fixed, torch.float32)
+    def _reported(self, context, i):
+        """Tell callbacks of a meta-iteration; return whether they ask to stop."""
+        step = context.subcontext(task_name="meta-iteration")
+        step.call_on_fit_task_begin(estimator=self)
+        return step.call_on_fit_task_end(estimator=self)
+
+    def _train(self, core, fixed, draw, parts, held_out, rng, units, on_iteration):
         last, size = [], []
 
         def losses_of(params, batches, progress):
-            params = {**constants, **params}
+            params = {**fixed, **params}
             if not size:
                 size.append(self._n_at_once(core, params, batches))
             for weight, piece in in_pieces(batches, size[0]):
@@ -174,18 +218,10 @@ class TorchMetaDetector(BaseMetaDetector):
                 with torch.no_grad():
                     return sum(losses_of(params, held_out_batches, 1.0)).item()
 
-        context = self._init_callback_context(max_subtasks=self.n_iter)
-        context.call_on_fit_task_begin(estimator=self)
-
-        def on_iteration(i):
-            step = context.subcontext(task_name="meta-iteration")
-            step.call_on_fit_task_begin(estimator=self)
-            return step.call_on_fit_task_end(estimator=self)
-
         changes = generator(rng)
         n_episodes = [self._n_episodes(self.meta_batch_size, part) for part in parts]
         try:
-            trained = meta_train(
+            return meta_train(
                 core.init(generator(rng)),
                 losses_of,
                 lambda: [
@@ -208,8 +244,6 @@ class TorchMetaDetector(BaseMetaDetector):
                 + (f", adapting to task {names}" if names else "")
                 + f"; expected a finite loss. Try a smaller {rates}."
             ) from error
-        context.call_on_fit_task_end(estimator=self)
-        return trained
 
     def _split_tasks(self, tasks, rng):
         """Return the tasks to train on, and those held out for early stopping."""

@@ -306,7 +306,7 @@ class UniversalDetector(BaseMetaDetector):
 
     def _prior(self, rows, rng):
         if rows.n_tasks >= ENOUGH_TASKS:
-            return learned_offsets(self, rows, rng)
+            return learned_offsets([(self, None)], rows, rng)
         return training.offsets_at(self.meta_, self.contamination)
 
     def _reference(self, rows, kept, rng):
