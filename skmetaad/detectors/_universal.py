@@ -22,7 +22,7 @@ __all__ = ["UniversalDetector"]
 
 DEFAULT = files("skmetaad") / "weights" / "universal.npz"
 # Tasks from which on thresholds are learned on them, not taken from the weights.
-ENOUGH_TASKS = 8
+ENOUGH_TASKS = 3
 # Distances computed at once.
 CELLS = 2_000_000
 
@@ -74,7 +74,7 @@ class UniversalDetector(BaseMetaDetector):
     n_jobs : int or None, default=None
         Threads that score rows; None: one, beside those that torch uses.
     random_state : int, RandomState instance or None, default=None
-        Seed of the tasks drawn to learn thresholds, where `fit` sees at least eight
+        Seed of the tasks drawn to learn thresholds, where `fit` sees at least three
         tasks; all else is deterministic.
 
     Attributes
@@ -115,6 +115,8 @@ class UniversalDetector(BaseMetaDetector):
     """
 
     _any_width = True
+    # Nothing was trained on the tasks, and wide ones take their time.
+    _n_prior_episodes = (16, 256)
     _leaves_out_own = True
 
     _parameter_constraints = {
