@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 from skmetaad import MAMLAutoencoderDetector, few_shot_scores
 from skmetaad.core.autoencoder import CRITIC, VARIANTS, MAMLAutoencoder, white
 from skmetaad.core.codecs import DenseCodec
-from skmetaad.core.maml import NETWORK
+from skmetaad.core.nets import NETWORK
 from skmetaad.core.train import Batch
 from skmetaad.datasets import make_fleet
 from skmetaad.utils.estimator_checks import check_meta_detector

@@ -21,9 +21,9 @@ def spied_training(monkeypatch):
     trained, judged = [], []
     train, learn = TorchMetaDetector._train, learned_offsets
 
-    def spy_train(self, core, fixed, draw, parts, *args):
+    def spy_train(self, core, ground, parts, *args):
         trained.extend(set(part) for part in parts)
-        return train(self, core, fixed, draw, parts, *args)
+        return train(self, core, ground, parts, *args)
 
     def spy_learn(judges, *args):
         judged.extend(set(tasks) for _, tasks in judges)

@@ -12,7 +12,7 @@ from skmetaad.core.blend import FLOOR
 from skmetaad.core.codecs import DenseCodec
 from skmetaad.core.gaussian import NU, RIDGE
 from skmetaad.core.latent import FARTHEST, SPACES, WHITENING, LatentAutoencoder
-from skmetaad.core.maml import NETWORK
+from skmetaad.core.nets import NETWORK
 from skmetaad.core.train import Batch
 from skmetaad.datasets import make_fleet
 from skmetaad.utils.estimator_checks import check_meta_detector

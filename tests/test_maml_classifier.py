@@ -9,8 +9,9 @@ from skmetaad import MAMLClassifierDetector, TaskCollection, few_shot_scores
 from skmetaad.core.classifier import LAST, LAYERS, MAMLClassifier
 from skmetaad.core.encoders import Conv4, Dense, Module
 from skmetaad.core.losses import separation
-from skmetaad.core.maml import ALGORITHMS, NETWORK, RATE
-from skmetaad.core.train import Batch
+from skmetaad.core.maml import ALGORITHMS
+from skmetaad.core.nets import NETWORK
+from skmetaad.core.train import RATE, Batch
 from skmetaad.datasets import make_fleet
 
 WIDTH = 5

@@ -7,8 +7,9 @@ import torch
 from skmetaad.core.autoencoder import MAMLAutoencoder
 from skmetaad.core.codecs import DenseCodec
 from skmetaad.core.forms import LowRank, Spanned
-from skmetaad.core.maml import ALGORITHMS, HEAD, NETWORK, RATE
-from skmetaad.core.train import Batch
+from skmetaad.core.maml import ALGORITHMS
+from skmetaad.core.nets import HEAD, NETWORK
+from skmetaad.core.train import RATE, Batch
 
 STRENGTH = 10.0
 

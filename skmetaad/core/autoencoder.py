@@ -12,8 +12,8 @@ from skmetaad.core.dense_loop import dense_inner_loop
 from skmetaad.core.dense_step import Loss
 from skmetaad.core.forms import Net, whole
 from skmetaad.core.losses import separation, share
-from skmetaad.core.maml import HEAD, MAML, NETWORK
-from skmetaad.core.nets import ACTIVATIONS, Params, init_mlp, mlp, under
+from skmetaad.core.maml import MAML
+from skmetaad.core.nets import ACTIVATIONS, HEAD, NETWORK, Params, init_mlp, mlp, under
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 

@@ -9,9 +9,9 @@ from torch.nn.functional import softplus
 
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation, share
-from skmetaad.core.maml import MAML, NETWORK
+from skmetaad.core.maml import MAML
 from skmetaad.core.metric import inliers
-from skmetaad.core.nets import Params, affine, directions, under
+from skmetaad.core.nets import NETWORK, Params, affine, directions, under
 from skmetaad.core.scaling import as_seen, task_moments
 from skmetaad.core.train import Batch
 

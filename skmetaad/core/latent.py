@@ -20,11 +20,10 @@ from skmetaad.core.gaussian import (
     gaussian_distances,
     whitened,
 )
-from skmetaad.core.maml import HEAD, NETWORK, RATE
-from skmetaad.core.nets import Params, nearest, sq_distances, under
+from skmetaad.core.nets import HEAD, NETWORK, Params, nearest, sq_distances, under
 from skmetaad.core.scaling import as_seen, row_unit
 from skmetaad.core.state import finite
-from skmetaad.core.train import Batch
+from skmetaad.core.train import RATE, Batch
 
 SPACES = ("code", "residual")
 WHITENING = "whitening."

@@ -12,7 +12,6 @@ from skmetaad.core.inner import inner_loop
 from skmetaad.core.nets import NETWORK, Params
 from skmetaad.core.train import RATE, Batch
 
-HEAD = "head."
 ALGORITHMS = ("maml", "fomaml", "reptile", "anil", "meta-sgd")
 
 

@@ -10,8 +10,9 @@ from skmetaad.core.activations import ACTIVATIONS
 from skmetaad.core.forms import Net, applied
 
 Params = dict[str, Tensor]
-# Begins the names of a network's parameters.
+# Begin the names of a network's parameters, and of those that make scores of it.
 NETWORK = "net."
+HEAD = "head."
 # Stands for the distance to what is not there.
 FAR = 1e12
 

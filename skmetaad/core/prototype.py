@@ -13,6 +13,7 @@ from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.metric import inliers
 from skmetaad.core.nets import (
     FAR,
+    HEAD,
     NETWORK,
     Params,
     nearest,
@@ -57,7 +58,7 @@ class Prototype:
 
     def network(self, params: Params, i: int) -> Params:
         """Return the parameters with network i alone."""
-        kinds = (NETWORK, "head.")
+        kinds = (NETWORK, HEAD)
         own = {k: v[i : i + 1] for k, v in params.items() if k.startswith(kinds)}
         return {**params, **own}
 

@@ -7,9 +7,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from skmetaad.core.metric import Metric
-from skmetaad.core.nets import Params, init_mlp, mean_of, mlp
-
-HEAD = "head."
+from skmetaad.core.nets import HEAD, Params, init_mlp, mean_of, mlp
 
 
 @dataclass(frozen=True)

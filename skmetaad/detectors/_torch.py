@@ -5,6 +5,7 @@ from abc import abstractmethod
 from functools import partial
 from math import isqrt
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,19 @@ from skmetaad.exceptions import MetaTrainingError
 LARGEST = 1e9
 # Parameters that adapting does not need.
 AFTER = ("input_", "blend.", "cohort.")
+
+
+class Ground(NamedTuple):
+    """What all trainings of one `fit` share.
+
+    Parameters that are not learned, the episodes, the randomness, and the center and
+    scale that take rows back to what the user gave.
+    """
+
+    fixed: dict
+    draw: EpisodeDrawer
+    rng: np.random.Generator
+    units: tuple
 
 
 class TorchMetaDetector(BaseMetaDetector):
@@ -131,45 +145,44 @@ class TorchMetaDetector(BaseMetaDetector):
         units = to_tensors(
             {k: meta[k] for k in ("input_center", "input_scale")}, torch.float32
         ).values()
-        learn = partial(self._learn, to_tensors(fixed, torch.float32), draw, rng, units)
+        ground = Ground(to_tensors(fixed, torch.float32), draw, rng, tuple(units))
         train, held_out = self._split_tasks(draw.sampler.usable, rng)
         context = self._init_callback_context(max_subtasks=self.n_iter)
         context.call_on_fit_task_begin(estimator=self)
-        trained, judges = learn(train, held_out, partial(self._reported, context))
+        on_iteration = partial(self._reported, context)
+        trained, judges = self._learn(ground, train, held_out, on_iteration)
         self.history_ = {
             "loss": np.array(trained.loss),
             "validation_loss": np.array(trained.validation_loss),
         }
         self.n_iter_ = len(trained.loss)
-        judges = judges or self._further_judges(learn, trained.params, train, rng)
+        judges = judges or self._further_judges(ground, trained.params, train)
         self._calibration = [
             (meta | to_numpy(params), tasks) for params, tasks in judges
         ]
         context.call_on_fit_task_end(estimator=self)
         return meta | to_numpy(trained.params)
 
-    def _learn(self, fixed, draw, rng, units, train, held_out, on_iteration):
+    def _learn(self, ground, train, held_out, on_iteration):
         """Return what is learned on tasks, and pairs of parameters and unseen tasks.
 
         There are such pairs where tasks are held out, or several networks trained.
         """
-        parts = self._parts(train, rng)
-        core = self._core(draw.rows.shape[1], len(parts))
-        trained = self._train(
-            core, fixed, draw, parts, held_out, rng, units, on_iteration
-        )
+        parts = self._parts(train, ground.rng)
+        core = self._core(ground.draw.rows.shape[1], len(parts))
+        trained = self._train(core, ground, parts, held_out, on_iteration)
         unseen = [np.setdiff1d(train, part) for part in parts]
         if held_out is not None:
             unseen = [held_out] * len(parts)
         with torch.no_grad():
-            learned = {**fixed, **trained.params}
-            after, alone = self._after(core, learned, draw, unseen)
+            learned = {**ground.fixed, **trained.params}
+            after, alone = self._after(core, learned, ground.draw, unseen)
         trained.params |= after
         if held_out is not None:
             return trained, [(trained.params, held_out)]
         return trained, list(zip(alone, unseen, strict=True)) if alone else []
 
-    def _further_judges(self, learn, params, train, rng):
+    def _further_judges(self, ground, params, train):
         """Train networks without a share of the tasks each; return pairs of the two.
 
         A network judges the tasks that it was trained on with too much confidence.
@@ -177,11 +190,15 @@ class TorchMetaDetector(BaseMetaDetector):
         if not self.n_calibration_networks or len(train) < 3:
             return [(params, train)]
         n = self.n_calibration_networks
-        parts = cross_fitted(train, max(n, 4), rng)[:n]
-        found = [learn(part, None, lambda i: i + 1 >= self.n_iter_) for part in parts]
+        parts = cross_fitted(train, max(n, 4), ground.rng)[:n]
+
+        def as_long(i):
+            return i + 1 >= self.n_iter_
+
+        found = [self._learn(ground, part, None, as_long)[0] for part in parts]
         return [
             (trained.params, np.setdiff1d(train, part))
-            for (trained, _), part in zip(found, parts, strict=True)
+            for trained, part in zip(found, parts, strict=True)
         ]
 
     def _prior(self, rows, rng):
@@ -197,7 +214,8 @@ class TorchMetaDetector(BaseMetaDetector):
         step.call_on_fit_task_begin(estimator=self)
         return step.call_on_fit_task_end(estimator=self)
 
-    def _train(self, core, fixed, draw, parts, held_out, rng, units, on_iteration):
+    def _train(self, core, ground, parts, held_out, on_iteration):
+        fixed, draw, rng, units = ground
         last, size = [], []
 
         def losses_of(params, batches, progress):
