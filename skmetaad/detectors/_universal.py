@@ -71,6 +71,11 @@ class UniversalDetector(BaseMetaDetector):
         support rows are ranked, where there are at least 20.
     max_support : int, default=2000
         Largest number of support rows kept per task; more are thinned at random.
+    chronological : bool, default=False
+        Whether each task's rows are in time order and a new task's support comes before
+        its query: then what three or more tasks in `fit`, or those of `calibrate`, tell
+        about thresholds is learned from rows that come later than those adapted to, so
+        that drift is part of it.
     n_jobs : int or None, default=None
         Threads that score rows; None: one, beside those that torch uses.
     random_state : int, RandomState instance or None, default=None
@@ -122,6 +127,7 @@ class UniversalDetector(BaseMetaDetector):
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
         "weights": [str, os.PathLike, dict],
+        "chronological": ["boolean"],
         "n_jobs": [Integral, None],
     }
 
@@ -131,6 +137,7 @@ class UniversalDetector(BaseMetaDetector):
         weights="default",
         contamination=0.1,
         max_support=2000,
+        chronological=False,
         n_jobs=None,
         random_state=None,
     ):
@@ -140,6 +147,7 @@ class UniversalDetector(BaseMetaDetector):
             random_state=random_state,
         )
         self.weights = weights
+        self.chronological = chronological
         self.n_jobs = n_jobs
 
     def __sklearn_tags__(self):
