@@ -203,7 +203,10 @@ def drifting(n_tasks, seed):
 
 @pytest.mark.parametrize(
     "det",
-    [MetaPrototypeDetector(n_iter=60, random_state=0), UniversalDetector()],
+    [
+        MetaPrototypeDetector(n_iter=60, random_state=0),
+        UniversalDetector(random_state=0),
+    ],
     ids=lambda det: type(det).__name__,
 )
 def test_drift_is_part_of_thresholds_that_are_learned_in_order(det):
@@ -217,8 +220,7 @@ def test_drift_is_part_of_thresholds_that_are_learned_in_order(det):
             ]
             shares.append(np.mean(flagged))
     assert min(shares[:2]) > 0.2
-    assert all(0.04 < share < 0.22 for share in shares[2:])
-    assert max(shares[2:]) < 0.75 * min(shares[:2])
+    assert all(0.04 < share < 0.18 for share in shares[2:])
 
 
 @pytest.mark.parametrize("cls", [MAMLAutoencoderDetector, RelationNetworkDetector])

@@ -23,6 +23,8 @@ __all__ = ["UniversalDetector"]
 DEFAULT = files("skmetaad") / "weights" / "universal.npz"
 # Tasks from which on thresholds are learned on them, not taken from the weights.
 ENOUGH_TASKS = 3
+# Columns from which on these are fewer episodes: each number in a table takes its time.
+WIDE = 65
 # Distances computed at once.
 CELLS = 2_000_000
 
@@ -120,8 +122,6 @@ class UniversalDetector(BaseMetaDetector):
     """
 
     _any_width = True
-    # Nothing was trained on the tasks, and wide ones take their time.
-    _n_prior_episodes = (16, 256)
     _leaves_out_own = True
 
     _parameter_constraints = {
@@ -313,6 +313,10 @@ class UniversalDetector(BaseMetaDetector):
 
     def _held_out(self, X, y, mask, state):
         return np.where(state["present"], state["own_scores"], np.nan)
+
+    @property
+    def _n_prior_episodes(self):
+        return (16 if self.n_features_in_ >= WIDE else 64), 256
 
     def _prior(self, rows, rng):
         if rows.n_tasks >= ENOUGH_TASKS:
