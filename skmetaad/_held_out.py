@@ -107,6 +107,10 @@ def _offsets_by_shots(rows, rng, judges, all_shots, *, balanced, n_outliers=0):
             query = drawn.query if balanced else drawn.query[:, :n_inliers]
             judged.append(_judged(judge, rows, drawn, query))
         own, scores = map(np.concatenate, zip(*judged, strict=True))
+        # Inner loops may leave the finite numbers on tasks they were not trained on.
+        finite = np.isfinite(scores).all(axis=1)
+        if finite.any():
+            own, scores = own[finite], scores[finite]
         if balanced:
             parts = np.split(scores, [n_inliers], axis=1)
             offsets = balanced_offsets(own, *parts)

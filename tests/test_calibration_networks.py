@@ -10,6 +10,7 @@ from skmetaad import (
     MetaPrototypeDetector,
     RelationNetworkDetector,
     SiameseDetector,
+    _held_out,
 )
 from skmetaad._held_out import learned_offsets
 from skmetaad.datasets import make_fleet
@@ -98,3 +99,18 @@ def test_few_tasks_learned_by_heart_do_not_set_thresholds(cls):
         ]
         shares.append(np.mean(np.concatenate(flagged)))
     assert 0.04 < shares[1] < 0.16 and shares[1] < shares[0] - 0.06, shares
+
+
+def test_thresholds_are_learned_from_episodes_with_finite_scores(monkeypatch):
+    def astray(*args):
+        own, scores = judged(*args)
+        scores[::3, 0], own[::3] = -np.inf, np.nan
+        return own, scores
+
+    judged = _held_out._judged
+    monkeypatch.setattr(_held_out, "_judged", astray)
+    fleet = make_fleet(n_tasks=6, n_rows=40, random_state=0)
+    det = SiameseDetector(n_iter=5, random_state=0).fit(fleet)
+    for fleet_offsets in (det.offset_prior_, *det.offset_prior_["labelled"]):
+        assert np.isfinite(fleet_offsets["level"]).all()
+    assert np.isfinite(det.task_offsets_).all()

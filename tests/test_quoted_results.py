@@ -76,6 +76,21 @@ def test_the_main_table_has_what_was_recorded(row):
     assert found[name, row["K"]] >= best_of_pyod(row["collection"], row["K"])
 
 
+def test_the_table_of_false_alarms_has_what_was_recorded():
+    shown = rows_of(RESULTS / "README.md", "false alarms")
+    assert len(shown) > 15
+    for row in shown:
+        with (RESULTS / f"{row.pop('false alarms')}.csv").open(newline="") as file:
+            rates = {
+                found["method"].removesuffix("Detector"): found["false_alarm_rate"]
+                for found in csv.DictReader(file)
+                if found["shots"] == row["K"]
+            }
+        del row["K"]
+        for method, share in row.items():
+            assert float(share) == pytest.approx(float(rates[method]), abs=6e-3)
+
+
 def test_the_readme_quotes_the_main_table():
     main = {row["collection"]: row for row in MAIN if row["K"] == "10"}
     shown = rows_of(ROOT / "README.md", "collection")

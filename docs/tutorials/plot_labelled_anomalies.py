@@ -100,9 +100,9 @@ for when, adapted in (("no label", before), ("two labels", after)):
     print(f"{when}: other faults found {found:.2f}, false alarms {alarms:.2f}")
 
 # %%
-# Ranks gain more than thresholds: with labels in the support more normal rows are
-# flagged than asked for. Thresholds rest on scores of normal support rows, which
-# labelled outliers move; look at the false alarms before alarms are sent to anybody.
+# Labelled outliers move the scores of normal rows as well. Thresholds follow, since
+# they are learned with labels in the support, too, where the tasks of ``fit`` have
+# some; look at the false alarms all the same before alarms are sent to anybody.
 #
 # Where labels say little
 # -----------------------
