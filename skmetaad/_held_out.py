@@ -99,18 +99,9 @@ def _offsets_by_shots(rows, rng, judges, all_shots, *, balanced, n_outliers=0):
                 "balanced=True with one task and no labelled outliers: expected rows "
                 "labelled -1, or several tasks, whose rows are each other's outliers."
             )
-        judged = []
-        for judge, tasks in judges:
-            drawn = sampler.draw(-(-n_episodes // len(judges)), rng, tasks=tasks)
-            # The first rows of a query are its inliers.
-            n_inliers = (drawn.query_y[0] == 1).sum()
-            query = drawn.query if balanced else drawn.query[:, :n_inliers]
-            judged.append(_judged(judge, rows, drawn, query))
-        own, scores = map(np.concatenate, zip(*judged, strict=True))
-        # Inner loops may leave the finite numbers on tasks they were not trained on.
-        finite = np.isfinite(scores).all(axis=1)
-        if finite.any():
-            own, scores = own[finite], scores[finite]
+        own, scores, n_inliers = _drawn_and_judged(
+            judges, rows, rng, sampler, n_episodes, all_rows=balanced
+        )
         if balanced:
             parts = np.split(scores, [n_inliers], axis=1)
             offsets = balanced_offsets(own, *parts)
@@ -119,6 +110,25 @@ def _offsets_by_shots(rows, rng, judges, all_shots, *, balanced, n_outliers=0):
         found.append((n_support, *offsets))
     names = ("shots", "level", "center", "slope", "spread")
     return dict(zip(names, np.array(found, dtype=np.float64).T, strict=True))
+
+
+def _drawn_and_judged(judges, rows, rng, sampler, n_episodes, *, all_rows):
+    """Return own quantiles and scores of queries, and how many of these are inliers.
+
+    The first ones are; without `all_rows` there are no others.
+    """
+    judged = []
+    for judge, tasks in judges:
+        drawn = sampler.draw(-(-n_episodes // len(judges)), rng, tasks=tasks)
+        n_inliers = (drawn.query_y[0] == 1).sum()
+        query = drawn.query if all_rows else drawn.query[:, :n_inliers]
+        judged.append(_judged(judge, rows, drawn, query))
+    own, scores = map(np.concatenate, zip(*judged, strict=True))
+    # Inner loops may leave the finite numbers on tasks they were not trained on.
+    finite = np.isfinite(scores).all(axis=1)
+    if finite.any():
+        own, scores = own[finite], scores[finite]
+    return own, scores, n_inliers
 
 
 def _judged(detector, rows, drawn, query):
