@@ -68,9 +68,9 @@ def learned_latent(core, params, draw, unseen):
         for net, own, tasks in zip(nets, found, unseen, strict=True)
     ]
     blend = learned_blend(lambda i, batch: core.weighed(nets[i], batch), draw, unseen)
-    alone = [core.alone(net) | blend for net in nets] if len(nets) > 1 else []
     stacked = {k: torch.stack([each[k] for each in found]) for k in found[0]}
-    return blend | stacked | data_whitening(params, draw, []), alone
+    after = blend | stacked | data_whitening(params, draw, [])
+    return after, [core.alone(net) | blend for net in nets]
 
 
 def _episodes_of(draw, unseen):

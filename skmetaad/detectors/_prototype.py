@@ -357,8 +357,8 @@ class MetaPrototypeDetector(EncoderDetector):
 
         blend = learned_blend(evidence_of, draw, unseen)
         whitening = data_whitening(params, draw, [])
-        alone = [net | blend for net in nets] if len(nets) > 1 else []
-        return blend | whitening | self._cohort(core, params, draw, []), alone
+        after = blend | whitening | self._cohort(core, params, draw, [])
+        return after, [net | blend for net in nets]
 
     def _cohort(self, core, params, draw, without):
         """Return the prototypes of training tasks, some of these left out."""

@@ -111,8 +111,8 @@ class TorchMetaDetector(BaseMetaDetector):
     def _after(self, core, params, draw, unseen):
         """Return what is learned once the networks are trained, a dict of tensors.
 
-        And, of several networks, the parameters with which each judges alone. `unseen`
-        has the task codes that each part's network has not seen.
+        And, where there may be several, the parameters with which each judges alone.
+        `unseen` has the task codes that each part's network has not seen.
         """
         return {}, []
 
@@ -180,7 +180,9 @@ class TorchMetaDetector(BaseMetaDetector):
         trained.params |= after
         if held_out is not None:
             return trained, [(trained.params, held_out)]
-        return trained, list(zip(alone, unseen, strict=True)) if alone else []
+        if len(parts) == 1:
+            return trained, []
+        return trained, list(zip(alone, unseen, strict=True))
 
     def _further_judges(self, ground, params, train):
         """Train networks without a share of the tasks each; return pairs of the two.
@@ -204,8 +206,9 @@ class TorchMetaDetector(BaseMetaDetector):
     def _prior(self, rows, rng):
         judges = []
         for meta, tasks in vars(self).pop("_calibration"):
-            judges.append((copy.copy(self), tasks))
-            judges[-1][0].meta_ = meta
+            judge = copy.copy(self)
+            judge.meta_ = meta
+            judges.append((judge, tasks))
         return learned_offsets(judges, rows, rng)
 
     def _reported(self, context, i):
