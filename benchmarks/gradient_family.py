@@ -42,6 +42,9 @@ OURS = {
     "MAML, adversarial": MAMLAutoencoderDetector(variant="adversarial"),
     "MAML, 1 inner step": MAMLAutoencoderDetector(inner_steps=1),
     "MAML, Mahalanobis": MAMLAutoencoderDetector(anomaly_score="mahalanobis"),
+    "Reptile, Mahalanobis": MAMLAutoencoderDetector(
+        algorithm="reptile", anomaly_score="mahalanobis"
+    ),
     "OC-MAML": MAMLClassifierDetector(),
 }
 

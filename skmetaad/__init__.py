@@ -3,10 +3,12 @@
 from skmetaad.base import BaseMetaDetector
 from skmetaad.compose import FewShotDetector, PyODDetector, adapt, to_pyod
 from skmetaad.detectors import (
+    DeepClusteringDetector,
     GraphNetworkDetector,
     MAMLAutoencoderDetector,
     MAMLClassifierDetector,
     MatchingNetworkDetector,
+    MetaGANDetector,
     MetaPrototypeDetector,
     MetaSVDDDetector,
     RelationNetworkDetector,
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BaseMetaDetector",
     "CenterPictures",
+    "DeepClusteringDetector",
     "FewShotDetector",
     "FewShotScorer",
     "GraphNetworkDetector",
@@ -38,6 +41,7 @@ __all__ = [
     "MAMLAutoencoderDetector",
     "MAMLClassifierDetector",
     "MatchingNetworkDetector",
+    "MetaGANDetector",
     "MetaPrototypeDetector",
     "MetaSVDDDetector",
     "MetaTrainingError",

@@ -9,9 +9,11 @@ import torch
 from sklearn.datasets import load_digits
 
 from skmetaad import (
+    DeepClusteringDetector,
     GraphNetworkDetector,
     MAMLClassifierDetector,
     MatchingNetworkDetector,
+    MetaGANDetector,
     MetaPrototypeDetector,
     MetaSVDDDetector,
     RelationNetworkDetector,
@@ -87,7 +89,9 @@ def test_conv4_of_omniglot_has_four_blocks():
 @pytest.mark.parametrize(
     "cls",
     [
+        DeepClusteringDetector,
         MatchingNetworkDetector,
+        MetaGANDetector,
         MetaPrototypeDetector,
         MetaSVDDDetector,
         RelationNetworkDetector,
@@ -179,9 +183,11 @@ def test_only_square_pictures_are_rotated(digits):
 @pytest.mark.parametrize(
     ("cls", "options"),
     [
+        (DeepClusteringDetector, {}),
         (GraphNetworkDetector, {}),
         (MAMLClassifierDetector, {"algorithm": "anil"}),
         (MatchingNetworkDetector, {}),
+        (MetaGANDetector, {}),
         (MetaPrototypeDetector, {}),
         (MetaSVDDDetector, {}),
         (RelationNetworkDetector, {}),

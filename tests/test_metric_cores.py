@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from _plain import check_gradients, mlp, parameters, plain
 
 from skmetaad.core.encoders import Dense
 from skmetaad.core.graph import Graph
@@ -16,33 +17,10 @@ WIDTH, E = 4, 3
 LABELS = {"inliers only": [1, 1, 1, 1, 1], "with outliers": [1, 0, 1, -1, -1]}
 
 
-def parameters(core):
-    """Return parameters in float64, none of them at a special value."""
-    g = torch.Generator().manual_seed(0)
-    params = core.init(g)
-    fixed = {"within": 0.5, "between": 0.7, "row_scale": 1.3}
-    params |= {k: v * torch.ones(WIDTH) for k, v in fixed.items()}
-    return {
-        k: v.double() + 0.1 * torch.rand(v.shape, generator=g, dtype=torch.float64)
-        for k, v in params.items()
-    }
-
-
 def tasks(n_tasks=2, n_support=5, n_query=4):
     rng = np.random.default_rng(2)
     support = rng.normal(size=(n_tasks, n_support, WIDTH))
     return support, rng.normal(size=(n_tasks, n_query, WIDTH))
-
-
-def plain(params):
-    return {name: value.detach().numpy() for name, value in params.items()}
-
-
-def mlp(p, x, n_layers, prefix):
-    for i in range(n_layers):
-        x = x @ p[f"{prefix}weight{i}"] + p[f"{prefix}bias{i}"]
-        x = np.maximum(x, 0) if i < n_layers - 1 else x
-    return x
 
 
 def embed(p, row):
@@ -57,7 +35,7 @@ def parts(p, support, labels):
 
 
 def check(core, by_hand, labels):
-    params = parameters(core)
+    params = parameters(core, WIDTH)
     support, query = tasks()
     y, mask = torch.tensor([labels] * 2), torch.ones(2, 5, dtype=torch.bool)
     state = core.adapt(params, torch.tensor(support), y, mask)
@@ -144,7 +122,7 @@ def test_siamese_network(labels, aggregation):
 @pytest.mark.parametrize("objective", ["contrastive", "triplet"])
 def test_siamese_losses(objective):
     core = Siamese(encoder(), standardize=False, objective=objective, margin=0.8)
-    params, (support, query) = parameters(core), tasks()
+    params, (support, query) = parameters(core, WIDTH), tasks()
     y = torch.tensor([[1, 1, -1, -1]] * 2)
     batch = Batch(torch.tensor(support), torch.ones(2, 5).int(), torch.tensor(query), y)
     p, alike, apart, triplets = plain(params), [], [], []
@@ -235,7 +213,7 @@ def test_graph_network(labels):
     ids=lambda core: type(core).__name__,
 )
 def test_gradients_equal_finite_differences(core):
-    params, (support, query) = parameters(core), tasks()
+    params, (support, query) = parameters(core, WIDTH), tasks()
     batch = Batch(
         torch.tensor(support),
         torch.tensor([[1, 1, 1, 1, -1]] * 2),
@@ -243,20 +221,7 @@ def test_gradients_equal_finite_differences(core):
         torch.tensor([[1, 1, -1, -1]] * 2),
     )
     names = [k for k in params if k.startswith(("net.", "head."))]
-    leaves = {k: params[k].clone().requires_grad_() for k in names}
-    loss = core.loss({**params, **leaves}, batch)
-    grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-    step, rng = 1e-6, np.random.default_rng(0)
-    for name, grad in zip(names, grads, strict=True):
-        at = tuple(rng.integers(n) for n in params[name].shape)
-        moved = []
-        for sign in (1, -1):
-            value = params[name].clone()
-            value[at] += sign * step
-            moved.append(core.loss({**params, name: value}, batch).item())
-        want = (moved[0] - moved[1]) / (2 * step)
-        got = 0.0 if grad is None else grad[at].item()
-        assert got == pytest.approx(want, abs=1e-6, rel=1e-4), name
+    check_gradients(lambda p: core.loss(p, batch), params, names)
 
 
 def test_only_the_weights_of_layers_decay():

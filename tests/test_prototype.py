@@ -12,7 +12,8 @@ from skmetaad.core.blend import CLEARLY, FLOOR, fit_blend, weights
 from skmetaad.core.cohort import NEAREST
 from skmetaad.core.encoders import Dense
 from skmetaad.core.gaussian import NU
-from skmetaad.core.prototype import PARTS, Prototype, k_means
+from skmetaad.core.kmeans import k_means
+from skmetaad.core.prototype import PARTS, Prototype
 from skmetaad.core.scaling import row_unit
 from skmetaad.datasets import make_fleet
 

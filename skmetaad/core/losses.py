@@ -46,17 +46,36 @@ def share(mask: Tensor, like: Tensor) -> Tensor:
     return weight / weight.sum(dim=1, keepdim=True).clamp_min(1.0)
 
 
-def with_departures(batch: Batch, generator: torch.Generator) -> Batch:
+def with_departures(
+    batch: Batch, generator: torch.Generator, share: float = 0.0
+) -> Batch:
     """Append synthetic outliers when the query holds inliers only.
+
+    Where it holds outliers, that share of them gives way to synthetic ones.
+    """
+    y = batch.query_y[0]
+    inliers, outliers = batch.query[:, y == 1], batch.query[:, y == -1]
+    n_given, n_made = outliers.shape[1], inliers.shape[1]
+    if n_given:
+        n_made = min(n_made, int(share * n_given))
+    if not n_made:
+        return batch
+    made = departures(batch.support, inliers, generator)[:, :n_made]
+    kept = outliers[:, : max(0, n_given - n_made)]
+    query = torch.cat([inliers, kept, made], dim=1)
+    y = torch.full(query.shape[:2], -1, dtype=y.dtype)
+    y[:, : inliers.shape[1]] = 1
+    return batch._replace(query=query, query_y=y)
+
+
+def departures(support: Tensor, query: Tensor, generator: torch.Generator) -> Tensor:
+    """Return synthetic outliers (B, Q, d), one for each inlier of the queries.
 
     Each inlier is departed from in one of two ways, drawn per row: a random third of
     its features is set to a uniform draw from twice the range the episode spans, or
     all features are shifted by noise of up to twice their standard deviation.
     """
-    if bool((batch.query_y == -1).any()):
-        return batch
-    query = batch.query
-    rows = torch.cat([batch.support, query], dim=1)
+    rows = torch.cat([support, query], dim=1)
     low, high = rows.amin(dim=1, keepdim=True), rows.amax(dim=1, keepdim=True)
     spread = rows.std(dim=1, keepdim=True, correction=0)
     flat = torch.all(spread == 0, dim=2, keepdim=True)
@@ -70,8 +89,4 @@ def with_departures(batch: Batch, generator: torch.Generator) -> Batch:
     size = 2 * torch.rand(*query.shape[:2], 1, generator=generator, dtype=query.dtype)
     shifted = query + size * spread * noise
     kind = torch.rand(*query.shape[:2], 1, generator=generator) < 0.5
-    outliers = torch.where(kind, torch.where(some, replaced, query), shifted)
-    return batch._replace(
-        query=torch.cat([query, outliers], dim=1),
-        query_y=torch.cat([batch.query_y, -torch.ones_like(batch.query_y)], dim=1),
-    )
+    return torch.where(kind, torch.where(some, replaced, query), shifted)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation
@@ -34,7 +35,12 @@ class Metric(ABC):
 
     def embed(self, params: Params, state: Params, x: Tensor) -> Tensor:
         """Return embeddings (T, R, e) of rows as their tasks see them."""
-        z = as_seen(params, state, x, self.standardize)
+        return self.encode(params, self.seen(params, state, x))
+
+    def seen(self, params: Params, state: Params, x: Tensor) -> Tensor:
+        return as_seen(params, state, x, self.standardize)
+
+    def encode(self, params: Params, z: Tensor) -> Tensor:
         net = {k: value.unsqueeze(0) for k, value in under(params, NETWORK).items()}
         return self.encoder.apply(net, z)[0]
 
@@ -63,7 +69,9 @@ class Metric(ABC):
 
         These are the query's own, or if `crossed` the inliers of all other tasks.
         """
-        state = self.adapt(params, *batch.given)
+        return self.separated(params, self.adapt(params, *batch.given), batch)
+
+    def separated(self, params: Params, state: Params, batch: Batch) -> Tensor:
         if self.crossed:
             embedded = self.embed(params, state, inliers(batch))
             return crossed_separation(self.compare(params, state, to_all(embedded)))
@@ -78,6 +86,12 @@ def inliers(batch: Batch) -> Tensor:
 def to_all(embedded: Tensor) -> Tensor:
     """Return the rows of all tasks (T, T * R, e), the same for each task."""
     return embedded.flatten(0, 1).expand(len(embedded), -1, -1)
+
+
+def less_odd(score: Tensor, odd: Tensor, state: Params) -> Tensor:
+    """Take the softplus of a likeness to labelled outliers off, where there are any."""
+    known = state["outlier"].any(dim=1, keepdim=True)
+    return score - torch.where(known, softplus(odd), torch.zeros_like(odd))
 
 
 def shots(state: Params, like: Tensor) -> Tensor:

@@ -9,17 +9,16 @@ from skmetaad.core.blend import log_distances, log_odds
 from skmetaad.core.cohort import level
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.gaussian import fit_gaussian, gaussian_distances
+from skmetaad.core.kmeans import k_means
 from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.metric import inliers
 from skmetaad.core.nets import (
-    FAR,
     HEAD,
     NETWORK,
     Params,
     nearest,
     sq_distances,
     under,
-    weighted_mean,
 )
 from skmetaad.core.scaling import row_unit, squash, task_moments
 from skmetaad.core.train import Batch
@@ -209,35 +208,3 @@ def centered(x: Tensor) -> Tensor:
 
 def root(x: Tensor) -> Tensor:
     return (x + 1e-12).sqrt()
-
-
-def k_means(x: Tensor, weight: Tensor, k: int, n_steps: int = 5) -> Tensor:
-    """Return k cluster means (T, k, e) of the weighted rows x (T, K, e).
-
-    The start is deterministic: the mean, or for k > 1 the row next to it, then ever the
-    row farthest from those chosen. Gradients flow through the last assignment.
-    """
-    if k == 1:
-        return weighted_mean(x, weight.unsqueeze(1))
-    each = torch.arange(len(x))
-    with torch.no_grad():
-        away = sq_distances(x, weighted_mean(x, weight.unsqueeze(1))).squeeze(2)
-        pick = away.masked_fill(weight == 0, FAR).argmin(dim=1)
-        chosen = [x[each, pick]]
-        for _ in range(k - 1):
-            d = sq_distances(x, torch.stack(chosen, dim=1)).amin(dim=2)
-            pick = d.masked_fill(weight == 0, -1.0).argmax(dim=1)
-            chosen.append(x[each, pick])
-        centers = torch.stack(chosen, dim=1)
-        for _ in range(n_steps):
-            centers = step_means(x, weight, centers)
-    return step_means(x, weight, centers)
-
-
-def step_means(x: Tensor, weight: Tensor, centers: Tensor) -> Tensor:
-    """Return the means of the rows nearest to each center; empty ones stay."""
-    which = sq_distances(x, centers).argmin(dim=2)
-    share = torch.nn.functional.one_hot(which, centers.shape[1]).to(x.dtype)
-    share = share.transpose(1, 2) * weight.unsqueeze(1)
-    filled = share.sum(dim=2, keepdim=True) > 0
-    return torch.where(filled, weighted_mean(x, share), centers)

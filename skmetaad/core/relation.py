@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from skmetaad.core.metric import Metric
+from skmetaad.core.metric import Metric, less_odd
 from skmetaad.core.nets import HEAD, Params, init_mlp, mean_of, mlp
 
 
@@ -28,9 +27,7 @@ class Relation(Metric):
 
     def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
         score = self._relation(params, embedded, state["normal"])
-        known = state["outlier"].any(dim=1, keepdim=True)
-        odd = softplus(self._relation(params, embedded, state["odd"]))
-        return score - torch.where(known, odd, torch.zeros_like(odd))
+        return less_odd(score, self._relation(params, embedded, state["odd"]), state)
 
     def _relation(self, params: Params, x: Tensor, summary: Tensor) -> Tensor:
         other = summary.expand_as(x)

@@ -7,7 +7,7 @@ from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.augment import add_noise, distort, in_units, rotate
 from skmetaad.core.encoders import Conv4, Dense, Module, most_blocks
 from skmetaad.core.nets import ACTIVATIONS
-from skmetaad.detectors._torch import TorchMetaDetector
+from skmetaad.detectors._torch import NEGATIVES, TorchMetaDetector
 
 
 class EncoderDetector(TorchMetaDetector):
@@ -21,9 +21,7 @@ class EncoderDetector(TorchMetaDetector):
         "image_shape": [tuple, list, None],
         "n_channels": [Interval(Integral, 1, None, closed="left"), tuple],
         "standardize": ["boolean"],
-        "negatives": [
-            StrOptions({"auto", "labels", "other_tasks", "synthetic", "batch"})
-        ],
+        "negatives": [StrOptions({*NEGATIVES, "batch"})],
         "augment": [StrOptions({"rotate", "distort", "noise"}), None],
         "average_shifts": ["boolean"],
         "mixed_precision": ["boolean"],
@@ -113,7 +111,9 @@ class EncoderDetector(TorchMetaDetector):
         return super()._train(core, *args)
 
     def _drawn_negatives(self):
-        return "other_tasks" if self.negatives == "batch" else self.negatives
+        if self.negatives == "batch":
+            return "other_tasks"
+        return super()._drawn_negatives()
 
     def _n_episodes(self, n, tasks):
         # Drawn twice, a task would be its own negative.

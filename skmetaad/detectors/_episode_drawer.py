@@ -9,11 +9,14 @@ from skmetaad.episodes import EpisodeSampler
 
 
 class EpisodeDrawer:
-    """Draws batches of episodes, as tensors."""
+    """Draws batches of episodes, as tensors.
 
-    def __init__(self, rows, y, code, rng, **options):
+    `synthetic` is the share of the queries' outliers that are synthetic.
+    """
+
+    def __init__(self, rows, y, code, rng, *, synthetic, **options):
         self.rows, self.y, self.code, self.rng = rows, y, code, rng
-        self.options = options
+        self.synthetic, self.options = synthetic, options
         self.generator = generator(rng)
         self.seed = self.generator.initial_seed() % 2**32
         self.sampler = self.other_sampler()
@@ -33,4 +36,4 @@ class EpisodeDrawer:
             torch.from_numpy(drawn.task),
             self.seed,
         )
-        return with_departures(batch, self.generator)
+        return with_departures(batch, self.generator, self.synthetic)

@@ -23,6 +23,9 @@ from skmetaad.detectors._episode_drawer import EpisodeDrawer
 from skmetaad.exceptions import MetaTrainingError
 
 LARGEST = 1e9
+NEGATIVES = {"auto", "labels", "other_tasks", "synthetic", "mixed"}
+# The share of synthetic outliers among those of "mixed".
+SYNTHETIC = 0.5
 # Parameters that adapting does not need.
 AFTER = ("input_", "blend.", "cohort.")
 
@@ -52,7 +55,7 @@ class TorchMetaDetector(BaseMetaDetector):
         "n_support": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "n_support_outliers": [Interval(Integral, 0, None, closed="left"), tuple, list],
         "n_query": [Interval(Integral, 2, None, closed="left")],
-        "negatives": [StrOptions({"auto", "labels", "other_tasks", "synthetic"})],
+        "negatives": [StrOptions(NEGATIVES)],
         "chronological": ["boolean"],
         "contamination_in_support": [Interval(Real, 0, 0.5, closed="both")],
         "n_iter": [Interval(Integral, 1, None, closed="left")],
@@ -76,7 +79,7 @@ class TorchMetaDetector(BaseMetaDetector):
 
     def _drawn_negatives(self):
         """Return where the sampler takes the outliers of queries from."""
-        return self.negatives
+        return "auto" if self.negatives == "mixed" else self.negatives
 
     def _n_episodes(self, n, tasks):
         """Return how many episodes of the tasks to draw, when n are asked for."""
@@ -139,6 +142,7 @@ class TorchMetaDetector(BaseMetaDetector):
             n_support_outliers=self._checked_range("n_support_outliers", 0),
             n_query=self.n_query,
             negatives=self._drawn_negatives(),
+            synthetic=SYNTHETIC if self.negatives == "mixed" else 0.0,
             chronological=self.chronological,
             contamination=self.contamination_in_support,
         )

@@ -1,0 +1,273 @@
+"""Deep clustering, meta-trained."""
+
+from dataclasses import replace
+from numbers import Integral, Real
+
+from skmetaad._compat import Interval
+from skmetaad.core.clustering import DECODER, Clustering
+from skmetaad.detectors._encoded import EncoderDetector
+
+
+class DeepClusteringDetector(EncoderDetector):
+    r"""Deep clustering: normal rows lie near one of their task's clusters.
+
+    Deep embedded clustering (DEC) [1]_ trains a network f for one table, so that its
+    rows form clusters in the embedding. Here f is trained over tasks, and a new task
+    only clusters its embedded support inliers by k-means. With the centres
+    :math:`\mu_k` of C clusters and the number :math:`K_k` of the K inliers at each, a
+    row's score is the log-odds
+
+    .. math:: s(x) = a \, \Big(\log \sum_k \pi_k \kappa_k(x) + b_0 + b_1 \log K\Big),
+              \quad
+              \kappa_k(x) = \frac{1}{1 + \lVert f(x) - \mu_k \rVert^2 / w}, \quad
+              \pi_k = \frac{K_k + 1}{K + C}
+
+    with a, b and the squared width w of DEC's kernel learned over tasks. Where a
+    labelled outlier is nearer than the nearest centre, the difference of the logs of
+    the two kernels is taken off. A support has no more clusters than different rows.
+
+    Meta-training adds two terms on the query's inliers to the loss that separates them
+    from outliers: DEC's divergence :math:`KL(P \Vert Q)` of the assignments
+    :math:`q_{ik} = \kappa_k(x_i) / \sum_j \kappa_j(x_i)` from their sharpened target
+
+    .. math:: p_{ik} = \frac{q_{ik}^2 / \sum_i q_{ik}}
+              {\sum_j q_{ij}^2 / \sum_i q_{ij}}
+
+    held fixed, and the squared error of a decoder that reconstructs the rows from their
+    embeddings, as in [2]_.
+
+    Parameters
+    ----------
+    n_clusters : int, default=5
+        Largest number of clusters of a task's support.
+    clustering_weight : float, default=0.5
+        Weight of the divergence in the loss; 0 leaves it out.
+    reconstruction_weight : float, default=1.0
+        Weight of the mean squared error of the reconstruction in the loss; 0 leaves it
+        out. The decoder is for meta-training alone.
+    hidden_sizes : tuple of int, default=(64, 32)
+        Widths of the dense encoder's layers; the last is its output. All but the last,
+        in reverse, are those of the decoder's hidden layers, with any encoder.
+    activation : {"relu", "tanh", "silu"}, default="relu"
+        Activation between the encoder's layers.
+    encoder : {"dense", "conv4"} or callable, default="dense"
+        The embedding network. "conv4" is for pictures, see `image_shape`. A callable
+        takes the number of features and returns a `torch.nn.Module` that maps rows
+        (R, d) to embeddings (R, e), without buffers.
+    image_shape : tuple of int or None, default=None
+        Height and width, or channels, height and width, of the pictures whose pixels
+        are the features, for "conv4". None: one channel, square.
+    n_channels : int or tuple of int, default=48
+        Channels of "conv4". A tuple gives those of each block, and so their number.
+    standardize : bool, default=True
+        Whether the encoder sees rows scaled by their task's mean and standard
+        deviation, both shrunk to the fleet's, rather than in one unit for all features.
+        False suits pictures.
+    augment : {None, "rotate", "distort", "noise"}, default=None
+        Changes to the episodes of meta-training: "rotate" turns all pictures of an
+        episode by the same multiple of 90 degrees, which makes new classes of the old;
+        "distort" does so, mirrors half of the episodes, and then turns, scales, shears
+        and shifts each picture a bit;
+        "noise" adds noise to features and drops some.
+    average_shifts : bool, default=False
+        Whether, after meta-training, a picture's embedding is the mean over the picture
+        and its copies shifted by one pixel to each side. Needs `encoder="conv4"`;
+        adapting and scoring take five times as long.
+    mixed_precision : bool, default=False
+        Whether meta-training convolves in bfloat16, with weights that all tasks share:
+        faster on processors that multiply it, slower on others. Needs
+        `encoder="conv4"`; adapting and scoring are in single precision all the same.
+    n_support : int or tuple of (int, int), default=(1, 50)
+        Support rows per episode of meta-training. A tuple gives the smallest and the
+        largest number; one is drawn per meta-batch.
+    n_support_outliers : int or tuple of (int, int), default=0
+        Labelled outliers in the support of meta-training's episodes, where a task has
+        some to spare. A tuple gives the smallest and the largest number. Detectors
+        trained so make more of labelled outliers in a new task's support.
+    n_query : int, default=32
+        Query rows per episode of meta-training, half of them outliers.
+    negatives : {"auto", "labels", "other_tasks", "synthetic", "mixed", "batch"}, \
+            default="auto"
+        Where the query's outliers come from: labelled rows (-1), rows of other tasks,
+        or synthetic departures from the inliers. "auto" takes the first of these that
+        the data has; with "mixed" half of these give way to synthetic ones. "batch":
+        every episode's outliers are the inliers of all others of the meta-batch, each
+        embedded once, and a softmax over tasks joins the loss; needs
+        `standardize=False`. It suits many classes of pictures.
+    chronological : bool, default=False
+        Whether each task's rows are in time order and a new task's support comes before
+        its query: then episodes take the support from the first half of a task's
+        inliers and the query from the second.
+    contamination_in_support : float, default=0.0
+        Share of the support rows of meta-training's episodes that are outliers not
+        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
+        nobody has looked through.
+    n_iter : int, default=300
+        Largest number of meta-iterations (outer steps).
+    meta_batch_size : int, default=16
+        Episodes per meta-iteration.
+    learning_rate : float, default=3e-3
+        Rate of AdamW, decayed to zero along a cosine.
+    weight_decay : float, default=1e-2
+        Decoupled weight decay of AdamW, of layers' weights alone: not of biases and
+        what scales scores.
+    early_stopping : bool, default=False
+        Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
+        stop when it no longer falls, and keep the best parameters.
+    validation_fraction : float, default=0.2
+        Share of tasks held out for `early_stopping`, at least one.
+    n_iter_no_change : int, default=5
+        Measurements without a new best loss before training stops.
+    n_calibration_networks : int, default=1
+        Further networks, each trained without a share of the tasks, whose scores on
+        these set the thresholds of `adapt`: a network judges the tasks that it was
+        trained on with too much confidence. Each takes as long to train as the first.
+        0: thresholds from the tasks of training. Unused where tasks are held out by
+        `early_stopping`, or with fewer than three tasks.
+    contamination : float, default=0.1
+        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
+        sets the threshold: of training rows after `fit`, of a new task's inliers after
+        `adapt`.
+    max_support : int, default=256
+        Largest number of support rows kept per task; more are thinned at random.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all randomness in `fit`.
+
+    Attributes
+    ----------
+    meta_ : dict of str to ndarray
+        The encoder, the method's own parameters, and the fleet's scaling.
+    state_ : dict of str to ndarray
+        What each task keeps of its support, with a leading axis of tasks.
+    reference_ : dict of str to ndarray or None
+        What judges rows that come without a task.
+    task_ids_ : tuple
+        The ids of the tasks in `state_`, in order.
+    offset_ : float or ndarray of shape (n_tasks,)
+        Threshold: `decision_function = score_samples - offset_`.
+    task_offsets_ : ndarray of shape (n_tasks,)
+        The threshold of each task in `task_ids_`.
+    offset_prior_ : dict of str to ndarray
+        What the training tasks tell about thresholds, by "shots".
+    history_ : dict of str to ndarray
+        "loss" per meta-iteration and "validation_loss" per measurement.
+    n_iter_ : int
+        Meta-iterations run.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, when `X` has names.
+
+    See Also
+    --------
+    MetaPrototypeDetector : The nearest rows as well as prototypes.
+    MetaSVDDDetector : One sphere in place of clusters.
+
+    References
+    ----------
+    .. [1] Xie, Girshick, Farhadi (2016). Unsupervised Deep Embedding for Clustering
+       Analysis. ICML. :arxiv:`1511.06335`
+    .. [2] Guo, Gao, Liu, Yin (2017). Improved Deep Embedded Clustering with Local
+       Structure Preservation. IJCAI. :doi:`10.24963/ijcai.2017/243`
+
+    Examples
+    --------
+    >>> from skmetaad import DeepClusteringDetector
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=10, random_state=0)
+    >>> det = DeepClusteringDetector(n_iter=30, random_state=0).fit(fleet[:8])
+    >>> new = fleet[8]
+    >>> adapted = det.adapt(new.X[new.y == 1][:10])
+    >>> adapted.predict(new.X).shape == new.y.shape
+    True
+    """
+
+    _parameter_constraints = {
+        **EncoderDetector._parameter_constraints,
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "clustering_weight": [Interval(Real, 0, None, closed="left")],
+        "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_clusters=5,
+        clustering_weight=0.5,
+        reconstruction_weight=1.0,
+        hidden_sizes=(64, 32),
+        activation="relu",
+        encoder="dense",
+        image_shape=None,
+        n_channels=48,
+        standardize=True,
+        augment=None,
+        average_shifts=False,
+        mixed_precision=False,
+        n_support=(1, 50),
+        n_support_outliers=0,
+        n_query=32,
+        negatives="auto",
+        chronological=False,
+        contamination_in_support=0.0,
+        n_iter=300,
+        meta_batch_size=16,
+        learning_rate=3e-3,
+        weight_decay=1e-2,
+        early_stopping=False,
+        validation_fraction=0.2,
+        n_iter_no_change=5,
+        n_calibration_networks=1,
+        contamination=0.1,
+        max_support=256,
+        random_state=None,
+    ):
+        super().__init__(
+            hidden_sizes=hidden_sizes,
+            activation=activation,
+            encoder=encoder,
+            image_shape=image_shape,
+            n_channels=n_channels,
+            standardize=standardize,
+            augment=augment,
+            average_shifts=average_shifts,
+            mixed_precision=mixed_precision,
+            n_support=n_support,
+            n_support_outliers=n_support_outliers,
+            n_query=n_query,
+            negatives=negatives,
+            chronological=chronological,
+            contamination_in_support=contamination_in_support,
+            n_iter=n_iter,
+            meta_batch_size=meta_batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            n_calibration_networks=n_calibration_networks,
+            contamination=contamination,
+            max_support=max_support,
+            random_state=random_state,
+        )
+        self.n_clusters = n_clusters
+        self.clustering_weight = clustering_weight
+        self.reconstruction_weight = reconstruction_weight
+
+    def _core(self, n_features, n_parts=1):
+        encoder = self._encoder(n_features)
+        between = self._checked_sizes("hidden_sizes")[-2::-1]
+        return Clustering(
+            encoder,
+            standardize=self.standardize,
+            crossed=self.negatives == "batch",
+            n_clusters=self.n_clusters,
+            clustering_weight=self.clustering_weight,
+            reconstruction_weight=self.reconstruction_weight,
+            decoder_sizes=(encoder.width, *between, n_features),
+        )
+
+    def _train(self, *args):
+        trained = super()._train(*args)
+        kept = {k: v for k, v in trained.params.items() if not k.startswith(DECODER)}
+        return replace(trained, params=kept)

@@ -1,0 +1,315 @@
+"""Generative adversarial networks."""
+
+from numbers import Integral, Real
+
+from skmetaad._compat import Interval, StrOptions
+from skmetaad.core.gan import GAN, VARIANTS
+from skmetaad.detectors._encoded import EncoderDetector
+from skmetaad.detectors._torch import NEGATIVES
+
+
+class MetaGANDetector(EncoderDetector):
+    r"""Generative adversarial network whose two sides see a task's support.
+
+    A generator makes rows of noise z, given the task: the mean c of the embedded
+    support inliers. A discriminator, given c as well, tells real rows from made ones
+    [1]_, [2]_, and both are trained over tasks, as in [3]_; to adapt is to compute c.
+    In the bidirectional form an encoder E says of what noise a row is made, and the
+    discriminator judges pairs of a row and its noise [4]_. Where outliers are at hand,
+    a second output of the discriminator tells normal rows from these
+    (semi-supervised). Leaving out c, which all of them see, the score is
+
+    .. math:: s(x) = N(x, E(x)) + b - a \log \tfrac1d \lVert x - G(E(x)) \rVert^2
+
+    with N the log-odds of that output and a, b learned over tasks. Without outliers
+    (`negatives="generated"`) it is, with R the log-odds that a pair is real and the
+    weights of [5]_,
+
+    .. math:: s(x) = 0.1 \, R(x, E(x)) - 0.9 \log \tfrac1d \lVert x - G(E(x)) \rVert^2
+
+    The plain form has no encoder, and its score is N(x) or R(x) alone.
+
+    Per meta-batch, the discriminator descends on
+    :math:`\log(1 + e^{-R(x, E(x))}) + \log(1 + e^{R(G(z), z)})`, the generator and the
+    encoder on :math:`\log(1 + e^{-R(G(z), z)}) + \log(1 + e^{R(x, E(x))})`, plus
+    `cycle_weight` times what G(E(x)) misses of x: without the latter, pairs that the
+    discriminator cannot tell apart need not reconstruct anything [6]_.
+
+    With labelled outliers in the support, their mean o takes the place of c in a second
+    score, whose softplus is taken off.
+
+    Parameters
+    ----------
+    variant : {"bigan", "gan"}, default="bigan"
+        Whether there is an encoder (BiGAN) or not.
+    conditional : bool, default=True
+        Whether all networks are given the mean of the embedded support. False: they see
+        a task by its scaling alone, and labelled outliers of a support go unused.
+    latent_size : int, default=8
+        Width of the noise.
+    generator_sizes : tuple of int, default=(64,)
+        Widths of the generator's hidden layers; the encoder has them in reverse.
+    discriminator_sizes : tuple of int, default=(32,)
+        Widths of the hidden layers of the discriminator, after the embedding.
+    adversarial_weight : float, default=0.1
+        Weight of the losses above beside the separation of inliers from outliers.
+        Unused with `negatives="generated"`, where there is nothing beside.
+    cycle_weight : float, default=10.0
+        Weight of the reconstruction among the losses of generator and encoder.
+    hidden_sizes : tuple of int, default=(64, 32)
+        Widths of the dense encoder's layers; the last is its output.
+    activation : {"relu", "tanh", "silu"}, default="relu"
+        Activation between the encoder's layers.
+    encoder : {"dense", "conv4"} or callable, default="dense"
+        The embedding network. "conv4" is for pictures, see `image_shape`. A callable
+        takes the number of features and returns a `torch.nn.Module` that maps rows
+        (R, d) to embeddings (R, e), without buffers.
+    image_shape : tuple of int or None, default=None
+        Height and width, or channels, height and width, of the pictures whose pixels
+        are the features, for "conv4". None: one channel, square.
+    n_channels : int or tuple of int, default=48
+        Channels of "conv4". A tuple gives those of each block, and so their number.
+    standardize : bool, default=True
+        Whether the encoder sees rows scaled by their task's mean and standard
+        deviation, both shrunk to the fleet's, rather than in one unit for all features.
+        False suits pictures.
+    augment : {None, "rotate", "distort", "noise"}, default=None
+        Changes to the episodes of meta-training: "rotate" turns all pictures of an
+        episode by the same multiple of 90 degrees, which makes new classes of the old;
+        "distort" does so, mirrors half of the episodes, and then turns, scales, shears
+        and shifts each picture a bit;
+        "noise" adds noise to features and drops some.
+    average_shifts : bool, default=False
+        Whether, after meta-training, a picture's embedding is the mean over the picture
+        and its copies shifted by one pixel to each side. Needs `encoder="conv4"`;
+        adapting and scoring take five times as long.
+    mixed_precision : bool, default=False
+        Whether meta-training convolves in bfloat16, with weights that all tasks share:
+        faster on processors that multiply it, slower on others. Needs
+        `encoder="conv4"`; adapting and scoring are in single precision all the same.
+    n_support : int or tuple of (int, int), default=(1, 50)
+        Support rows per episode of meta-training. A tuple gives the smallest and the
+        largest number; one is drawn per meta-batch.
+    n_support_outliers : int or tuple of (int, int), default=0
+        Labelled outliers in the support of meta-training's episodes, where a task has
+        some to spare. A tuple gives the smallest and the largest number. Detectors
+        trained so make more of labelled outliers in a new task's support.
+    n_query : int, default=32
+        Query rows per episode of meta-training, half of them outliers.
+    negatives : {"auto", "labels", "other_tasks", "synthetic", "mixed", "batch", \
+            "generated"}, default="auto"
+        Where the query's outliers come from: labelled rows (-1), rows of other tasks,
+        or synthetic departures from the inliers. "auto" takes the first of these that
+        the data has; with "mixed" half of these give way to synthetic ones. "batch":
+        every episode's outliers are the inliers of all others of the meta-batch, each
+        embedded once, and a softmax over tasks joins the loss; needs
+        `standardize=False`. It suits many classes of pictures. "generated": there are
+        none but what the generator makes.
+    chronological : bool, default=False
+        Whether each task's rows are in time order and a new task's support comes before
+        its query: then episodes take the support from the first half of a task's
+        inliers and the query from the second.
+    contamination_in_support : float, default=0.0
+        Share of the support rows of meta-training's episodes that are outliers not
+        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
+        nobody has looked through.
+    n_iter : int, default=500
+        Largest number of meta-iterations (outer steps).
+    meta_batch_size : int, default=16
+        Episodes per meta-iteration.
+    learning_rate : float, default=3e-3
+        Rate of AdamW, decayed to zero along a cosine.
+    weight_decay : float, default=1.0
+        Decoupled weight decay of AdamW, of layers' weights alone: not of biases and
+        what scales scores.
+    early_stopping : bool, default=False
+        Whether to hold tasks out, measure the loss on them every 25 meta-iterations,
+        stop when it no longer falls, and keep the best parameters.
+    validation_fraction : float, default=0.2
+        Share of tasks held out for `early_stopping`, at least one.
+    n_iter_no_change : int, default=5
+        Measurements without a new best loss before training stops.
+    n_calibration_networks : int, default=1
+        Further networks, each trained without a share of the tasks, whose scores on
+        these set the thresholds of `adapt`: a network judges the tasks that it was
+        trained on with too much confidence. Each takes as long to train as the first.
+        0: thresholds from the tasks of training. Unused where tasks are held out by
+        `early_stopping`, or with fewer than three tasks.
+    contamination : float, default=0.1
+        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
+        sets the threshold: of training rows after `fit`, of a new task's inliers after
+        `adapt`.
+    max_support : int, default=256
+        Largest number of support rows kept per task; more are thinned at random.
+    random_state : int, RandomState instance or None, default=None
+        Seed of all randomness in `fit`.
+
+    Attributes
+    ----------
+    meta_ : dict of str to ndarray
+        The encoder, the method's own parameters, and the fleet's scaling.
+    state_ : dict of str to ndarray
+        What each task keeps of its support, with a leading axis of tasks.
+    reference_ : dict of str to ndarray or None
+        What judges rows that come without a task.
+    task_ids_ : tuple
+        The ids of the tasks in `state_`, in order.
+    offset_ : float or ndarray of shape (n_tasks,)
+        Threshold: `decision_function = score_samples - offset_`.
+    task_offsets_ : ndarray of shape (n_tasks,)
+        The threshold of each task in `task_ids_`.
+    offset_prior_ : dict of str to ndarray
+        What the training tasks tell about thresholds, by "shots".
+    history_ : dict of str to ndarray
+        "loss" per meta-iteration and "validation_loss" per measurement.
+    n_iter_ : int
+        Meta-iterations run.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns seen in `fit`, when `X` has names.
+
+    See Also
+    --------
+    MAMLAutoencoderDetector : Reconstruction by a network that is adapted itself.
+    RelationNetworkDetector : The discriminator without a generator.
+
+    References
+    ----------
+    .. [1] Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville, Bengio
+       (2014). Generative Adversarial Nets. NeurIPS. :arxiv:`1406.2661`
+    .. [2] Mirza, Osindero (2014). Conditional Generative Adversarial Nets.
+       :arxiv:`1411.1784`
+    .. [3] Zhang, Che, Ghahramani, Bengio, Song (2018). MetaGAN: An Adversarial Approach
+       to Few-Shot Learning. NeurIPS.
+    .. [4] Donahue, Kraehenbuehl, Darrell (2017). Adversarial Feature Learning. ICLR.
+       :arxiv:`1605.09782`
+    .. [5] Zenati, Foo, Lecouat, Manek, Chandrasekhar (2018). Efficient GAN-Based
+       Anomaly Detection. :arxiv:`1802.06222`
+    .. [6] Li, Liu, Chen, Pu, Chen, Henao, Carin (2017). ALICE: Towards Understanding
+       Adversarial Learning for Joint Distribution Matching. NeurIPS.
+       :arxiv:`1709.01215`
+
+    Examples
+    --------
+    >>> from skmetaad import MetaGANDetector
+    >>> from skmetaad.datasets import make_fleet
+    >>> fleet = make_fleet(n_tasks=10, random_state=0)
+    >>> det = MetaGANDetector(n_iter=30, random_state=0).fit(fleet[:8])
+    >>> new = fleet[8]
+    >>> adapted = det.adapt(new.X[new.y == 1][:10])
+    >>> adapted.predict(new.X).shape == new.y.shape
+    True
+    """
+
+    _parameter_constraints = {
+        **EncoderDetector._parameter_constraints,
+        "negatives": [StrOptions({*NEGATIVES, "batch", "generated"})],
+        "variant": [StrOptions(set(VARIANTS))],
+        "conditional": ["boolean"],
+        "latent_size": [Interval(Integral, 1, None, closed="left")],
+        "generator_sizes": [tuple, list],
+        "discriminator_sizes": [tuple, list],
+        "adversarial_weight": [Interval(Real, 0, None, closed="left")],
+        "cycle_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        variant="bigan",
+        conditional=True,
+        latent_size=8,
+        generator_sizes=(64,),
+        discriminator_sizes=(32,),
+        adversarial_weight=0.1,
+        cycle_weight=10.0,
+        hidden_sizes=(64, 32),
+        activation="relu",
+        encoder="dense",
+        image_shape=None,
+        n_channels=48,
+        standardize=True,
+        augment=None,
+        average_shifts=False,
+        mixed_precision=False,
+        n_support=(1, 50),
+        n_support_outliers=0,
+        n_query=32,
+        negatives="auto",
+        chronological=False,
+        contamination_in_support=0.0,
+        n_iter=500,
+        meta_batch_size=16,
+        learning_rate=3e-3,
+        weight_decay=1.0,
+        early_stopping=False,
+        validation_fraction=0.2,
+        n_iter_no_change=5,
+        n_calibration_networks=1,
+        contamination=0.1,
+        max_support=256,
+        random_state=None,
+    ):
+        super().__init__(
+            hidden_sizes=hidden_sizes,
+            activation=activation,
+            encoder=encoder,
+            image_shape=image_shape,
+            n_channels=n_channels,
+            standardize=standardize,
+            augment=augment,
+            average_shifts=average_shifts,
+            mixed_precision=mixed_precision,
+            n_support=n_support,
+            n_support_outliers=n_support_outliers,
+            n_query=n_query,
+            negatives=negatives,
+            chronological=chronological,
+            contamination_in_support=contamination_in_support,
+            n_iter=n_iter,
+            meta_batch_size=meta_batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            n_calibration_networks=n_calibration_networks,
+            contamination=contamination,
+            max_support=max_support,
+            random_state=random_state,
+        )
+        self.variant = variant
+        self.conditional = conditional
+        self.latent_size = latent_size
+        self.generator_sizes = generator_sizes
+        self.discriminator_sizes = discriminator_sizes
+        self.adversarial_weight = adversarial_weight
+        self.cycle_weight = cycle_weight
+
+    def _drawn_negatives(self):
+        return (
+            "synthetic" if self.negatives == "generated" else super()._drawn_negatives()
+        )
+
+    def _loss(self, core, params, batches, progress):
+        if progress == 1.0:  # held-out tasks are judged: a duel has no least loss
+            state = core.adapt(params, *batches[0].given)
+            return core.separated(params, state, batches[0])
+        return super()._loss(core, params, batches, progress)
+
+    def _core(self, n_features, n_parts=1):
+        return GAN(
+            self._encoder(n_features),
+            standardize=self.standardize,
+            crossed=self.negatives == "batch",
+            n_features=n_features,
+            variant=self.variant,
+            conditional=self.conditional,
+            latent_size=self.latent_size,
+            generator_sizes=self._checked_sizes("generator_sizes"),
+            discriminator_sizes=self._checked_sizes("discriminator_sizes"),
+            adversarial_weight=self.adversarial_weight,
+            cycle_weight=self.cycle_weight,
+            supervised=self.negatives != "generated",
+        )
