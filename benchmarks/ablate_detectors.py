@@ -116,6 +116,9 @@ def values(cls, params, data, seed):
             detector = cls(n_calibration_networks=0, random_state=seed, **params)
         detector.fit(train)
         for n_support, n_outliers in SHOTS[name]:
+            if cls is PyODDetector and n_support == 1:  # it takes two rows
+                found[name, n_support, n_outliers] = np.nan
+                continue
             scores = few_shot_scores(
                 detector,
                 test,
@@ -130,7 +133,7 @@ def values(cls, params, data, seed):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default=os.environ.get("SKMETAAD_DATA", "."))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--n-jobs", type=int, default=-1)
     options = parser.parse_args()
     forms = [*FORMS, (PyODDetector, {"detector": KNN(n_neighbors=1)})]
@@ -139,17 +142,21 @@ def main():
         for name, shots in SHOTS.items()
         for k, odd in shots
     ]
-    print(f"{'':<66}" + "".join(f"{column:>24}" for column in head))
+    print(f"{'':<66}" + "".join(f"{column:>28}" for column in head))
     jobs = [
         (*form, options.data, seed) for form in forms for seed in range(options.seeds)
     ]
-    found = Parallel(n_jobs=options.n_jobs)(delayed(values)(*job) for job in jobs)
-    for i, (cls, params) in enumerate(forms):
-        runs = found[i * options.seeds : (i + 1) * options.seeds]
+    runs = Parallel(n_jobs=options.n_jobs, return_as="generator")(
+        delayed(values)(*form, options.data, seed)
+        for form in forms
+        for seed in range(options.seeds)
+    )
+    for cls, params in forms:
+        found = [next(runs) for _ in range(options.seeds)]
         text = " ".join(f"{k}={v}" for k, v in params.items() if k != "detector")
         name = "KNN (nearest)" if cls is PyODDetector else cls.__name__
-        cells = [np.mean([run[key] for run in runs]) for key in runs[0]]
-        line = "".join(f"{cell:>24.3f}" for cell in cells)
+        cells = [np.mean([run[key] for run in found]) for key in found[0]]
+        line = "".join(f"{cell:>28.3f}" for cell in cells)
         print(f"{f'{name} {text}':<66}{line}", flush=True)
 
 

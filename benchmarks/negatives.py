@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-COLLECTIONS = ("digits", "asd", "smd", "telemetry", "mvtec_resnet18")
+COLLECTIONS = ("digits", "asd", "smd", "telemetry")
 KINDS = ("labels", "mixed", "synthetic", "other_tasks")
 SHOTS = ("1", "10")
 NAMES = (

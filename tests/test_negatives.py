@@ -6,6 +6,7 @@ import torch
 
 from skmetaad import (
     MAMLAutoencoderDetector,
+    MetaPrototypeDetector,
     RelationNetworkDetector,
     Task,
     TaskCollection,
@@ -13,6 +14,7 @@ from skmetaad import (
 )
 from skmetaad.core.losses import with_departures
 from skmetaad.core.train import Batch
+from skmetaad.detectors import _episode_drawer
 
 
 def batch(n_inliers, n_outliers):
@@ -82,6 +84,21 @@ def test_mixed_negatives_teach_outliers_of_kinds_that_have_no_label():
     assert auroc(mixed, same) > 0.95
     assert auroc(mixed, other) > auroc(labels, other) + 0.1
     assert auroc(mixed, other) > 0.9
+
+
+def test_parts_of_a_score_are_weighed_on_outliers_as_they_come(monkeypatch):
+    shares = []
+
+    def noted(given, generator, share):
+        shares.append((len(given.query), share))
+        return with_departures(given, generator, share)
+
+    monkeypatch.setattr(_episode_drawer, "with_departures", noted)
+    MetaPrototypeDetector(
+        negatives="mixed", n_iter=3, meta_batch_size=7, random_state=0
+    ).fit(fleet(6, 0, 0))
+    assert {share for n, share in shares if n == 7} == {0.5}  # training
+    assert {share for n, share in shares if n != 7} == {0.0}
 
 
 def test_mixed_negatives_of_one_unlabelled_task_are_synthetic():

@@ -86,14 +86,13 @@ class DeepClusteringDetector(EncoderDetector):
         trained so make more of labelled outliers in a new task's support.
     n_query : int, default=32
         Query rows per episode of meta-training, half of them outliers.
-    negatives : {"auto", "labels", "other_tasks", "synthetic", "mixed", "batch"}, \
-            default="auto"
-        Where the query's outliers come from: labelled rows (-1), rows of other tasks,
-        or synthetic departures from the inliers. "auto" takes the first of these that
-        the data has; with "mixed" half of these give way to synthetic ones. "batch":
-        every episode's outliers are the inliers of all others of the meta-batch, each
-        embedded once, and a softmax over tasks joins the loss; needs
-        `standardize=False`. It suits many classes of pictures.
+    negatives : str, default="auto"
+        Where the query's outliers come from: "labels" (rows labelled -1), "other_tasks"
+        (rows of these) or "synthetic" (departures from the inliers). "auto" takes the
+        first of these that the data has; with "mixed" half of these give way to
+        synthetic ones. "batch": every episode's outliers are the inliers of all others
+        of the meta-batch, each embedded once, and a softmax over tasks joins the loss;
+        needs `standardize=False`. It suits many classes of pictures.
     chronological : bool, default=False
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's

@@ -11,7 +11,8 @@ from skmetaad.episodes import EpisodeSampler
 class EpisodeDrawer:
     """Draws batches of episodes, as tensors.
 
-    `synthetic` is the share of the queries' outliers that are synthetic.
+    `synthetic` is the share of the queries' outliers that are synthetic; with another
+    sampler, by which parts of scores are weighed, outliers are as they come.
     """
 
     def __init__(self, rows, y, code, rng, *, synthetic, **options):
@@ -36,4 +37,5 @@ class EpisodeDrawer:
             torch.from_numpy(drawn.task),
             self.seed,
         )
-        return with_departures(batch, self.generator, self.synthetic)
+        share = self.synthetic if sampler is None else 0.0
+        return with_departures(batch, self.generator, share)
