@@ -143,9 +143,6 @@ def main():
         for k, odd in shots
     ]
     print(f"{'':<66}" + "".join(f"{column:>28}" for column in head))
-    jobs = [
-        (*form, options.data, seed) for form in forms for seed in range(options.seeds)
-    ]
     runs = Parallel(n_jobs=options.n_jobs, return_as="generator")(
         delayed(values)(*form, options.data, seed)
         for form in forms
