@@ -16,7 +16,7 @@ def all_detectors():
     --------
     >>> from skmetaad.utils import all_detectors
     >>> [name for name, _ in all_detectors()]  # doctest: +ELLIPSIS
-    ['GraphNetworkDetector', ...]
+    ['DeepClusteringDetector', ...]
     """
     from skmetaad import detectors
     from skmetaad.base import BaseMetaDetector
