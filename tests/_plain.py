@@ -48,4 +48,4 @@ def check_gradients(loss, params, names, of=None):
             moved.append(float((of(name) if of else loss)({**params, name: value})))
         want = (moved[0] - moved[1]) / (2 * step)
         got = 0.0 if grad is None else grad[at].item()
-        assert got == pytest.approx(want, abs=1e-6, rel=1e-4), name
+        assert got == pytest.approx(want, abs=1e-7, rel=1e-4), name

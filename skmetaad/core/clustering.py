@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.kmeans import assigned, k_means
-from skmetaad.core.losses import crossed_separation, separation
-from skmetaad.core.metric import Metric, inliers, shots, to_all
+from skmetaad.core.metric import Metric, inliers, shots
 from skmetaad.core.nets import FAR, Params, init_mlp, mlp, nearest, sq_distances
-from skmetaad.core.scaling import as_seen
 from skmetaad.core.train import Batch
 
 # Begins the names of what only meta-training needs.
@@ -70,21 +68,17 @@ class Clustering(Metric):
     def loss(self, params: Params, batch: Batch) -> Tensor:
         """Return the separation, and the clustering and reconstruction of inliers."""
         state = self.adapt(params, *batch.given)
+        embedded = self.embed(params, state, self.contrasted(batch))
+        total = self.separation_of(params, state, embedded, batch.query_y)
         normal = inliers(batch)
-        if self.crossed:
-            embedded = self.embed(params, state, normal)
-            total = crossed_separation(self.compare(params, state, to_all(embedded)))
-        else:
-            embedded = self.embed(params, state, batch.query)
-            total = separation(self.compare(params, state, embedded), batch.query_y)
-            embedded = embedded[:, : normal.shape[1]]
+        embedded = embedded[:, : normal.shape[1]]  # inliers come first
         if self.clustering_weight:
             log_kernel = self.log_kernels(params, state, embedded)
             total = total + self.clustering_weight * divergence(log_kernel)
         if self.reconstruction_weight:
-            seen = as_seen(params, state, normal, self.standardize)
             n_layers = len(self.decoder_sizes) - 1
-            away = mlp(params, embedded, n_layers, prefix=DECODER) - seen
+            made = mlp(params, embedded, n_layers, prefix=DECODER)
+            away = made - self.seen(params, state, normal)
             total = total + self.reconstruction_weight * away.square().mean()
         return total
 

@@ -84,8 +84,7 @@ class GAN(Metric):
             return self.judged(params, embedded, given)[..., which]
         embedded, x = embedded.split([self.encoder.width, self.n_features], dim=2)
         z = self.encoded(params, x, given)
-        error = (self.made(params, z, given) - x).square().mean(dim=2)
-        error = torch.log(error + 1e-6)
+        error = torch.log(self.missed(params, x, z, given) + 1e-6)
         judged = self.judged(params, embedded, given, z)[..., which]
         if not self.supervised:
             return (1 - ALPHA) * judged - ALPHA * error
@@ -110,6 +109,10 @@ class GAN(Metric):
     def encoded(self, params: Params, x: Tensor, given: Tensor) -> Tensor:
         """Return the noise (T, R, b) that rows (T, R, d) seem to be made of."""
         return self._through(params, x, given, ENCODER)
+
+    def missed(self, params: Params, x: Tensor, z: Tensor, given: Tensor) -> Tensor:
+        """Return the mean squared errors (T, R) of rows made of noise in place of x."""
+        return (self.made(params, z, given) - x).square().mean(dim=2)
 
     def _through(self, params: Params, x: Tensor, given: Tensor, prefix: str) -> Tensor:
         if self.conditional:
@@ -138,23 +141,25 @@ class GAN(Metric):
         noise = torch.Generator().manual_seed(batch.seed)
         z = torch.randn(*x.shape[:2], self.latent_size, generator=noise).to(x.dtype)
         made = self.made(params, z, given)
+        embedded = self.encode(params, x)
         fixed = {
             name: value.detach() if name.startswith((NETWORK, DISCRIMINATOR)) else value
             for name, value in params.items()
         }
-        misled, code = softplus(-self._real(fixed, made, given, z)), None
+        fooled = self._real(fixed, self.encode(fixed, made), given, z)
+        misled, code = softplus(-fooled), None
         if self.paired:
             code = self.encoded(params, x, given)
-            missed = (self.made(params, code, given) - x).square().mean(dim=2)
-            misled = misled + softplus(self._real(fixed, x, given, code))
-            misled = misled + self.cycle_weight * missed
+            told = self._real(fixed, embedded.detach(), given, code)
+            missed = self.missed(params, x, code, given)
+            misled = misled + softplus(told) + self.cycle_weight * missed
             code = code.detach()
-        real = self._real(params, x, state["normal"], code)
-        fake = self._real(params, made.detach(), state["normal"], z)
+        real = self._real(params, embedded, state["normal"], code)
+        fake = self.encode(params, made.detach())
+        fake = self._real(params, fake, state["normal"], z)
         return (softplus(-real) + softplus(fake) + misled).mean()
 
     def _real(
-        self, params: Params, x: Tensor, given: Tensor, z: Tensor | None
+        self, params: Params, embedded: Tensor, given: Tensor, z: Tensor | None
     ) -> Tensor:
-        embedded = self.encode(params, x)
         return self.judged(params, embedded, given, z)[..., REAL]

@@ -54,12 +54,12 @@ def with_departures(
     Where it holds outliers, that share of them gives way to synthetic ones.
     """
     y = batch.query_y[0]
-    inliers, outliers = batch.query[:, y == 1], batch.query[:, y == -1]
-    n_given, n_made = outliers.shape[1], inliers.shape[1]
+    n_given, n_made = int((y == -1).sum()), int((y == 1).sum())
     if n_given:
         n_made = min(n_made, int(share * n_given))
     if not n_made:
         return batch
+    inliers, outliers = batch.query[:, y == 1], batch.query[:, y == -1]
     made = departures(batch.support, inliers, generator)[:, :n_made]
     kept = outliers[:, : max(0, n_given - n_made)]
     query = torch.cat([inliers, kept, made], dim=1)

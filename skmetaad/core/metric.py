@@ -72,10 +72,19 @@ class Metric(ABC):
         return self.separated(params, self.adapt(params, *batch.given), batch)
 
     def separated(self, params: Params, state: Params, batch: Batch) -> Tensor:
+        embedded = self.embed(params, state, self.contrasted(batch))
+        return self.separation_of(params, state, embedded, batch.query_y)
+
+    def contrasted(self, batch: Batch) -> Tensor:
+        """Return the rows (B, Q, d) that the separation embeds."""
+        return inliers(batch) if self.crossed else batch.query
+
+    def separation_of(
+        self, params: Params, state: Params, embedded: Tensor, query_y: Tensor
+    ) -> Tensor:
         if self.crossed:
-            embedded = self.embed(params, state, inliers(batch))
             return crossed_separation(self.compare(params, state, to_all(embedded)))
-        return separation(self.score(params, state, batch.query), batch.query_y)
+        return separation(self.compare(params, state, embedded), query_y)
 
 
 def inliers(batch: Batch) -> Tensor:
