@@ -12,7 +12,7 @@ from skmetaad import (
     TaskCollection,
     few_shot_scores,
 )
-from skmetaad.core.losses import with_departures
+from skmetaad.core.outliers import with_made
 from skmetaad.core.train import Batch
 from skmetaad.detectors import _episode_drawer
 
@@ -26,14 +26,15 @@ def batch(n_inliers, n_outliers):
     return Batch(support, labels, torch.cat([query, outliers], 1), y.expand(3, -1))
 
 
-def drawn(given, share):
-    return with_departures(given, torch.Generator().manual_seed(1), share)
+def drawn(given, how):
+    return with_made(given, torch.Generator().manual_seed(1), how)
 
 
-@pytest.mark.parametrize(("n_outliers", "n_made"), [(1, 0), (6, 3), (7, 3), (14, 4)])
-def test_a_share_of_the_outliers_gives_way_to_departures(n_outliers, n_made):
+@pytest.mark.parametrize("how", ["synthetic", "transferred"])
+@pytest.mark.parametrize(("n_outliers", "n_made"), [(1, 0), (6, 3), (7, 3), (8, 4)])
+def test_half_of_the_outliers_give_way_to_those_made(n_outliers, n_made, how):
     given = batch(4, n_outliers)
-    found = drawn(given, 0.5)
+    found = drawn(given, how)
     kept = 4 + n_outliers - n_made
     assert found.query.shape == given.query.shape
     assert torch.equal(found.query_y, given.query_y)
@@ -41,22 +42,58 @@ def test_a_share_of_the_outliers_gives_way_to_departures(n_outliers, n_made):
     made = found.query[:, kept:]
     assert made.shape[1] == n_made
     assert not (made.unsqueeze(2) == given.query.unsqueeze(1)).all(dim=3).any()
-    # They are departures from inliers, not from outliers, which are 9 away.
-    assert n_made == 0 or made.abs().median() < 5
 
 
-def test_a_query_of_inliers_gets_as_many_departures_whatever_the_share():
+def test_synthetic_outliers_depart_from_inliers():
+    made = drawn(batch(4, 8), "synthetic").query[:, -4:]
+    assert made.abs().median() < 5  # outliers are 9 away
+
+
+def test_transferred_outliers_are_an_inlier_and_what_sets_another_task_s_apart():
+    # Each task has its own place, and one kind of outlier of its own.
+    place = torch.tensor([0.0, 100.0, 1000.0])[:, None, None] * torch.ones(3, 1, 3)
+    away = torch.eye(3)[:, None] * 8
+    inliers = place + torch.tensor([-1e-3, 1e-3])[:, None]
+    query = torch.cat([inliers, (place + away).expand(-1, 40, -1)], 1)
+    y = torch.tensor([1] * 2 + [-1] * 40, dtype=torch.int8).expand(3, -1)
+    support, labels = inliers, torch.ones(3, 2, dtype=torch.int8)
+    found = drawn(Batch(support, labels, query, y), "transferred")
+    for task in range(3):
+        moved = found.query[task, -20:] - place[task]
+        kinds = set(moved.argmax(1).tolist())
+        assert kinds == {0, 1, 2} - {task}
+        size = moved.amax(1) / 8
+        assert size.min() > 0.49
+        assert size.max() < 1.51
+        assert size.std() > 0.1
+        rest = moved.sort(1).values[:, :2]
+        assert rest.abs().max() < 2e-3
+
+
+def test_one_episode_has_its_own_outliers_transferred():
+    one = Batch(*(part[:1] for part in batch(4, 8)[:4]))
+    made = drawn(one, "transferred").query[0, -4:]
+    inliers, outliers = one.query[0, :4], one.query[0, 4:]
+    away = outliers - inliers.mean(0)
+    rest = made[:, None] - inliers  # of every made one, from every inlier
+    parallel = torch.nn.functional.cosine_similarity(
+        rest[:, :, None], away[None, None], dim=3
+    )
+    assert (parallel.amax((1, 2)) > 1 - 1e-5).all()
+
+
+@pytest.mark.parametrize("how", [None, "synthetic", "transferred"])
+def test_a_query_of_inliers_gets_as_many_departures_whatever_is_asked(how):
     given = batch(6, 0)
-    for share in (0.0, 0.5):
-        found = drawn(given, share)
-        assert found.query_y.tolist() == [[1] * 6 + [-1] * 6] * 3
-        assert torch.equal(found.query[:, :6], given.query)
-        assert torch.equal(found.query, drawn(given, 0.0).query)
+    found = drawn(given, how)
+    assert found.query_y.tolist() == [[1] * 6 + [-1] * 6] * 3
+    assert torch.equal(found.query[:, :6], given.query)
+    assert torch.equal(found.query, drawn(given, None).query)
 
 
-def test_outliers_stay_as_they_are_without_a_share():
+def test_outliers_stay_as_they_are_when_nothing_is_asked():
     given = batch(4, 4)
-    assert drawn(given, 0.0) is given
+    assert drawn(given, None) is given
 
 
 def fleet(n_tasks, feature, seed):
@@ -86,19 +123,56 @@ def test_mixed_negatives_teach_outliers_of_kinds_that_have_no_label():
     assert auroc(mixed, other) > 0.9
 
 
-def test_parts_of_a_score_are_weighed_on_outliers_as_they_come(monkeypatch):
-    shares = []
+@pytest.mark.parametrize(
+    ("negatives", "how"),
+    [("auto", "transferred"), ("labels", None), ("mixed", "synthetic")],
+)
+def test_parts_of_a_score_are_weighed_on_outliers_as_they_come(
+    negatives, how, monkeypatch
+):
+    asked = []
 
-    def noted(given, generator, share):
-        shares.append((len(given.query), share))
-        return with_departures(given, generator, share)
+    def noted(given, generator, how):
+        asked.append((len(given.query), how))
+        return with_made(given, generator, how)
 
-    monkeypatch.setattr(_episode_drawer, "with_departures", noted)
+    monkeypatch.setattr(_episode_drawer, "with_made", noted)
     MetaPrototypeDetector(
-        negatives="mixed", n_iter=3, meta_batch_size=7, random_state=0
+        negatives=negatives, n_iter=3, meta_batch_size=7, random_state=0
     ).fit(fleet(6, 0, 0))
-    assert {share for n, share in shares if n == 7} == {0.5}  # training
-    assert {share for n, share in shares if n != 7} == {0.0}
+    assert {how for n, how in asked if n == 7} == {how}  # training
+    assert {how for n, how in asked if n != 7} == {None}
+
+
+def test_without_labels_half_of_the_outliers_are_synthetic():
+    tasks = [Task(task.id, task.X[task.y == 1]) for task in fleet(6, 0, 0)]
+    auto, mixed = (
+        RelationNetworkDetector(negatives=negatives, n_iter=3, random_state=0)
+        .fit(TaskCollection(tasks))
+        .meta_
+        for negatives in ("auto", "mixed")
+    )
+    for name, value in auto.items():
+        np.testing.assert_array_equal(value, mixed[name], err_msg=name)
+
+
+def test_transferred_outliers_teach_kinds_that_tasks_like_these_had_no_label_of():
+    """A task's place tells its kind of outliers in training, and not afterwards."""
+
+    def tasks(kinds, seed):
+        for place, kind in enumerate(kinds):
+            for task in fleet(3, kind, 10 * seed + place):
+                X = task.X + 5 * (np.arange(6) == place)
+                yield Task(f"{place} {task.id}", X, task.y)
+
+    known = TaskCollection(list(tasks([0, 1, 2, 3, 4, 5], 1)))
+    new = TaskCollection(list(tasks([1, 2, 3, 4, 5, 0], 2)))
+    params = {"standardize": False, "n_calibration_networks": 0, "random_state": 0}
+    labels, auto = (
+        RelationNetworkDetector(negatives=negatives, **params).fit(known)
+        for negatives in ("labels", "auto")
+    )
+    assert auroc(auto, new) > max(0.99, auroc(labels, new) + 0.015)
 
 
 def test_mixed_negatives_of_one_unlabelled_task_are_synthetic():

@@ -2,7 +2,7 @@
 
 import torch
 
-from skmetaad.core.losses import with_departures
+from skmetaad.core.outliers import with_made
 from skmetaad.core.state import generator
 from skmetaad.core.train import Batch
 from skmetaad.episodes import EpisodeSampler
@@ -11,16 +11,20 @@ from skmetaad.episodes import EpisodeSampler
 class EpisodeDrawer:
     """Draws batches of episodes, as tensors.
 
-    `synthetic` is the share of the queries' outliers that are synthetic; with another
-    sampler, by which parts of scores are weighed, outliers are as they come.
+    `made` tells which outliers half of the queries' give way to: "synthetic",
+    "transferred" (where none are labelled, synthetic), or None. With another sampler,
+    by which parts of scores are weighed, outliers are as they come.
     """
 
-    def __init__(self, rows, y, code, rng, *, synthetic, **options):
+    def __init__(self, rows, y, code, rng, *, made, **options):
         self.rows, self.y, self.code, self.rng = rows, y, code, rng
-        self.synthetic, self.options = synthetic, options
+        self.options = options
         self.generator = generator(rng)
         self.seed = self.generator.initial_seed() % 2**32
         self.sampler = self.other_sampler()
+        if made == "transferred" and self.sampler.negatives_ != "labels":
+            made = "synthetic"
+        self.made = made
 
     def other_sampler(self, **options):
         """Return a sampler of the same rows with other options."""
@@ -37,5 +41,4 @@ class EpisodeDrawer:
             torch.from_numpy(drawn.task),
             self.seed,
         )
-        share = self.synthetic if sampler is None else 0.0
-        return with_departures(batch, self.generator, share)
+        return with_made(batch, self.generator, None if sampler else self.made)

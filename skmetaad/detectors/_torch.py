@@ -24,8 +24,8 @@ from skmetaad.exceptions import MetaTrainingError
 
 LARGEST = 1e9
 NEGATIVES = {"auto", "labels", "other_tasks", "synthetic", "mixed"}
-# The share of synthetic outliers among those of "mixed".
-SYNTHETIC = 0.5
+# What half of the outliers give way to.
+MADE = {"auto": "transferred", "mixed": "synthetic"}
 # Parameters that adapting does not need.
 AFTER = ("input_", "blend.", "cohort.")
 
@@ -142,7 +142,7 @@ class TorchMetaDetector(BaseMetaDetector):
             n_support_outliers=self._checked_range("n_support_outliers", 0),
             n_query=self.n_query,
             negatives=self._drawn_negatives(),
-            synthetic=SYNTHETIC if self.negatives == "mixed" else 0.0,
+            made=MADE.get(self.negatives),
             chronological=self.chronological,
             contamination=self.contamination_in_support,
         )

@@ -1,0 +1,141 @@
+"""What "auto" should take for outliers of meta-training: mean AUROC by `negatives`.
+
+On fleets that no other figure is reported on: the tables of adbench, whose inliers are
+cut into twelve tasks by k-means (an outlier belongs to the nearest), Omniglot's
+background characters, windows of nab, and made fleets. Each is cut in two, and a
+detector trained on one part adapts to the tasks of the other from 1 and 10 rows.
+
+    python benchmarks/choose_negatives.py --data DIRECTORY
+"""
+
+import argparse
+import os
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.cluster import KMeans
+
+from skmetaad import (
+    MAMLAutoencoderDetector,
+    MetaSVDDDetector,
+    RelationNetworkDetector,
+    Task,
+    TaskCollection,
+    few_shot_scores,
+)
+from skmetaad.datasets import make_fleet
+
+LABELLED = ("labels", "mixed", "synthetic", "auto")
+UNLABELLED = ("other_tasks", "synthetic", "auto")
+DETECTORS = (RelationNetworkDetector, MetaSVDDDetector, MAMLAutoencoderDetector)
+
+
+def clusters(path):
+    """Return tasks made of one table, of 40 inliers and 5 outliers at least."""
+    with np.load(path, allow_pickle=False) as file:
+        X, outlier = file["X"].astype(np.float64), file["y"] == 1
+    X = X[:, X.std(0) > 0]
+    Z = ((X - X.mean(0)) / X.std(0)).clip(-5, 5)
+    code = KMeans(12, n_init=2, random_state=0).fit(Z[~outlier]).predict(Z)
+    for i in range(12):
+        own = code == i
+        if (own & ~outlier).sum() >= 40 and (own & outlier).sum() >= 5:
+            yield Task(f"{i}", X[own], np.where(outlier[own], -1, 1))
+
+
+def characters(path, n):
+    """Return n characters to train on and 40 others, 14 x 14 pixels each."""
+    with np.load(path, allow_pickle=False) as file:
+        X, ids = file["X"], file["class_id"]
+    X = X.reshape(-1, 14, 2, 14, 2).mean((2, 4)).reshape(-1, 196) / 255.0
+    order = np.random.default_rng(0).permutation(np.unique(ids))
+    for part in (order[:n], order[n : n + 40]):
+        own = np.isin(ids, part)
+        yield list(TaskCollection.from_classes(X[own], ids[own]))
+
+
+def series(folder):
+    """Return a task of windows of 16 steps for each series that has anomalies."""
+    for path in sorted(folder.glob("*/*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            value = file["value"][-4000:].astype(np.float64)
+            label = file["label"][-4000:]
+        if label.any():
+            windows = np.lib.stride_tricks.sliding_window_view(value, 16)[::3]
+            X = (windows - value.mean()) / (value.std() + 1e-9)
+            yield Task(path.stem, X, np.where(label[15::3] == 1, -1, 1))
+
+
+def fleets(data):
+    """Yield names and pairs of lists of tasks, to train on and to test on."""
+    for path in sorted((data / "adbench").glob("*.npz")):
+        tasks = list(clusters(path))
+        if len(tasks) >= 6:
+            yield path.stem, [(tasks[::2], tasks[1::2]), (tasks[1::2], tasks[::2])]
+    for n in (8, 40):
+        parts = tuple(characters(data / "omniglot" / "background.npz", n))
+        yield f"omniglot, {n} characters", [parts]
+    tasks = list(series(data / "nab"))
+    yield "nab", [(tasks[::2], tasks[1::2]), (tasks[1::2], tasks[::2])]
+    rest = [task for i, task in enumerate(tasks) if i % 4]
+    yield "nab, 8 series", [(tasks[::4][:8], rest)]
+    for n in (6, 20):
+        tasks = list(make_fleet(n_tasks=n + 20, n_rows=200, random_state=5))
+        yield f"made, {n} machines", [(tasks[:n], tasks[n:])]
+
+
+def auroc(cls, negatives, splits, labelled):
+    warnings.simplefilter("ignore")
+    found = []
+    for train, test in splits:
+        if not labelled:
+            train = [Task(task.id, task.X[task.y == 1]) for task in train]
+        # Only ranks are compared.
+        detector = cls(negatives=negatives, n_calibration_networks=0, random_state=0)
+        detector.fit(TaskCollection(train))
+        for k in (1, 10):
+            scores = few_shot_scores(
+                detector, TaskCollection(test), n_support=k, random_state=0
+            )
+            found += scores.values()
+    return np.mean(found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default=os.environ.get("SKMETAAD_DATA", "."))
+    parser.add_argument("--n-jobs", type=int, default=-1)
+    options = parser.parse_args()
+    kinds = [(kind, True) for kind in LABELLED] + [(kind, False) for kind in UNLABELLED]
+    heads = [kind if labelled else f"({kind})" for kind, labelled in kinds]
+    print("In brackets: without labels.")
+    print(f"{'':48}" + "".join(f"{head:>14}" for head in heads))
+    rows = []
+    with Parallel(n_jobs=options.n_jobs) as parallel:
+        for name, splits in fleets(Path(options.data)):
+            jobs = [(cls, *kind) for cls in DETECTORS for kind in kinds]
+            found = parallel(
+                delayed(auroc)(cls, kind, splits, labelled)
+                for cls, kind, labelled in jobs
+            )
+            for cls, line in zip(
+                DETECTORS, np.reshape(found, (-1, len(kinds))), strict=True
+            ):
+                show(f"{name:24}{cls.__name__:24}", line)
+                rows.append(line)
+    show("mean", np.mean(rows, axis=0))
+    gain = np.subtract(rows, np.array(rows)[:, [0] * 4 + [4] * 3])
+    show("most gained, beside the first", gain.max(axis=0))
+    show("most lost", gain.min(axis=0))
+
+
+def show(name, cells):
+    print(f"{name:48}" + "".join(f"{cell:>14.3f}" for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()
