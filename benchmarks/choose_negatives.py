@@ -76,7 +76,7 @@ def fleets(data):
         tasks = list(clusters(path))
         if len(tasks) >= 6:
             yield path.stem, [(tasks[::2], tasks[1::2]), (tasks[1::2], tasks[::2])]
-    for n in (8, 40):
+    for n in (8, 40, 200):
         parts = tuple(characters(data / "omniglot" / "background.npz", n))
         yield f"omniglot, {n} characters", [parts]
     tasks = list(series(data / "nab"))

@@ -2,7 +2,8 @@
 
 Every detector that has `contamination_in_support` is trained on clean supports, and on
 supports of which 10 % are outliers. All are adapted to held-out tasks from 20 rows: the
-first half of the tasks trains, the other half tests. k-NN has one neighbour.
+first half of the tasks trains, the other half tests, with labelled outliers as they are
+(`negatives="labels"`). k-NN has one neighbour.
 
     python benchmarks/contaminated.py --data DIRECTORY
 """
@@ -86,7 +87,9 @@ def main():
             for share in (0.0, 0.1):
                 # Only ranks are compared.
                 detector = clone(method).set_params(
-                    contamination_in_support=share, n_calibration_networks=0
+                    contamination_in_support=share,
+                    negatives="labels",
+                    n_calibration_networks=0,
                 )
                 show(name, name_of(method), share, detector.fit(train), test)
         untrained = {

@@ -132,9 +132,9 @@ def test_parts_of_a_score_are_weighed_on_outliers_as_they_come(
 ):
     asked = []
 
-    def noted(given, generator, how):
+    def noted(given, generator, how=None, share=0.5):
         asked.append((len(given.query), how))
-        return with_made(given, generator, how)
+        return with_made(given, generator, how, share)
 
     monkeypatch.setattr(_episode_drawer, "with_made", noted)
     MetaPrototypeDetector(
@@ -142,6 +142,24 @@ def test_parts_of_a_score_are_weighed_on_outliers_as_they_come(
     ).fit(fleet(6, 0, 0))
     assert {how for n, how in asked if n == 7} == {how}  # training
     assert {how for n, how in asked if n != 7} == {None}
+
+
+@pytest.mark.parametrize(("n_tasks", "n_moved"), [(2, 8), (10, 8), (20, 4), (100, 0)])
+def test_the_more_tasks_have_labels_the_fewer_outliers_are_transferred(
+    n_tasks, n_moved
+):
+    rng = np.random.default_rng(0)
+    code = np.repeat(np.arange(n_tasks + 2), 40)
+    y = np.where(np.arange(40) < 20, -1, 1)
+    y = np.r_[np.tile(y, n_tasks), np.ones(80, int)].astype(np.int8)
+    rows = torch.from_numpy(rng.normal(size=(len(y), 3)))
+    sizes = {"n_support": 3, "n_query": 32, "n_support_outliers": 0}
+    draw = _episode_drawer.EpisodeDrawer(
+        rows, y, code, rng, made="transferred", **sizes
+    )
+    found = draw(7, np.arange(n_tasks)).query.reshape(-1, 3)
+    moved = ~(found[:, None] == rows).all(2).any(1)
+    assert moved.reshape(7, 32).sum(1).tolist() == [n_moved] * 7
 
 
 def test_without_labels_half_of_the_outliers_are_synthetic():

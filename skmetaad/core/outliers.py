@@ -10,16 +10,19 @@ LEAST, MOST = 0.5, 1.5
 
 
 def with_made(
-    batch: Batch, generator: torch.Generator, how: str | None = None
+    batch: Batch,
+    generator: torch.Generator,
+    how: str | None = None,
+    share: float = 0.5,
 ) -> Batch:
     """Append synthetic outliers where the query holds inliers only.
 
-    Where it holds outliers, half of them give way to those made as told: "synthetic",
-    "transferred", or None.
+    Where it holds outliers, that share of them gives way to those made as told:
+    "synthetic", "transferred", or None.
     """
     y = batch.query_y[0]
     inliers, outliers = batch.query[:, y == 1], batch.query[:, y == -1]
-    n = outliers.shape[1] // 2
+    n = int(share * outliers.shape[1])
     if how == "transferred" and n:
         made = transferred(inliers, outliers, n, generator)
     elif how == "synthetic" and n:

@@ -1,5 +1,6 @@
 """From row numbers to tensors: the meta-batches of the detectors with a torch core."""
 
+import numpy as np
 import torch
 
 from skmetaad.core.outliers import with_made
@@ -7,13 +8,26 @@ from skmetaad.core.state import generator
 from skmetaad.core.train import Batch
 from skmetaad.episodes import EpisodeSampler
 
+# Outliers are transferred in place of those of so many tasks, or of half of the tasks.
+N_TRANSFERRED = 5
+
+
+def made_share(made, n_labelled):
+    """Return what is made, and its share; so many tasks have labelled outliers."""
+    if made == "transferred":
+        if n_labelled:
+            return made, min(0.5, N_TRANSFERRED / n_labelled)
+        made = "synthetic"
+    return made, 0.5
+
 
 class EpisodeDrawer:
     """Draws batches of episodes, as tensors.
 
-    `made` tells which outliers half of the queries' give way to: "synthetic",
-    "transferred" (where none are labelled, synthetic), or None. With another sampler,
-    by which parts of scores are weighed, outliers are as they come.
+    `made` tells what half of the queries' outliers give way to: "synthetic" ones,
+    "transferred" ones (where none are labelled, synthetic; where ten tasks or more have
+    labelled ones, less than half), or None. With another sampler, by which parts of
+    scores are weighed, outliers are as they come.
     """
 
     def __init__(self, rows, y, code, rng, *, made, **options):
@@ -22,9 +36,7 @@ class EpisodeDrawer:
         self.generator = generator(rng)
         self.seed = self.generator.initial_seed() % 2**32
         self.sampler = self.other_sampler()
-        if made == "transferred" and self.sampler.negatives_ != "labels":
-            made = "synthetic"
-        self.made = made
+        self.made = made_share(made, 0 if y is None else len(np.unique(code[y == -1])))
 
     def other_sampler(self, **options):
         """Return a sampler of the same rows with other options."""
@@ -41,4 +53,5 @@ class EpisodeDrawer:
             torch.from_numpy(drawn.task),
             self.seed,
         )
-        return with_made(batch, self.generator, None if sampler else self.made)
+        made = () if sampler else self.made
+        return with_made(batch, self.generator, *made)

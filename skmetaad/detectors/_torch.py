@@ -24,7 +24,7 @@ from skmetaad.exceptions import MetaTrainingError
 
 LARGEST = 1e9
 NEGATIVES = {"auto", "labels", "other_tasks", "synthetic", "mixed"}
-# What half of the outliers give way to.
+# What half of the outliers, or fewer, give way to.
 MADE = {"auto": "transferred", "mixed": "synthetic"}
 # Parameters that adapting does not need.
 AFTER = ("input_", "blend.", "cohort.")
