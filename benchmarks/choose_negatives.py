@@ -20,7 +20,6 @@ from joblib import Parallel, delayed
 from sklearn.cluster import KMeans
 
 from skmetaad import (
-    MAMLAutoencoderDetector,
     MetaSVDDDetector,
     RelationNetworkDetector,
     Task,
@@ -31,7 +30,7 @@ from skmetaad.datasets import make_fleet
 
 LABELLED = ("labels", "mixed", "synthetic", "auto")
 UNLABELLED = ("other_tasks", "synthetic", "auto")
-DETECTORS = (RelationNetworkDetector, MetaSVDDDetector, MAMLAutoencoderDetector)
+DETECTORS = (RelationNetworkDetector, MetaSVDDDetector)
 
 
 def clusters(path):

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 COLLECTIONS = ("digits", "asd", "smd", "telemetry")
-KINDS = ("auto", "labels", "mixed", "synthetic", "other_tasks")
+KINDS = ("labels", "mixed", "synthetic", "other_tasks")
 SHOTS = ("1", "10")
 NAMES = (
     "MetaPrototype,MatchingNetwork,Siamese,RelationNetwork,GraphNetwork,MetaSVDD,"

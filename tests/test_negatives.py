@@ -144,22 +144,22 @@ def test_parts_of_a_score_are_weighed_on_outliers_as_they_come(
     assert {how for n, how in asked if n != 7} == {None}
 
 
-@pytest.mark.parametrize(("n_tasks", "n_moved"), [(2, 8), (10, 8), (20, 4), (100, 0)])
-def test_the_more_tasks_have_labels_the_fewer_outliers_are_transferred(
-    n_tasks, n_moved
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize(("n_tasks", "n_made"), [(2, 8), (10, 8), (20, 4), (100, 0)])
+def test_the_more_tasks_there_are_the_fewer_outliers_are_made(
+    n_tasks, n_made, labelled
 ):
     rng = np.random.default_rng(0)
-    code = np.repeat(np.arange(n_tasks + 2), 40)
-    y = np.where(np.arange(40) < 20, -1, 1)
-    y = np.r_[np.tile(y, n_tasks), np.ones(80, int)].astype(np.int8)
+    code = np.repeat(np.arange(n_tasks), 40)
+    y = np.tile(np.where(np.arange(40) < 20, -1, 1), n_tasks).astype(np.int8)
     rows = torch.from_numpy(rng.normal(size=(len(y), 3)))
-    sizes = {"n_support": 3, "n_query": 32, "n_support_outliers": 0}
+    options = {"made": "auto", "n_support": 3, "n_query": 32}
     draw = _episode_drawer.EpisodeDrawer(
-        rows, y, code, rng, made="transferred", **sizes
+        rows, y if labelled else None, code, rng, **options
     )
     found = draw(7, np.arange(n_tasks)).query.reshape(-1, 3)
-    moved = ~(found[:, None] == rows).all(2).any(1)
-    assert moved.reshape(7, 32).sum(1).tolist() == [n_moved] * 7
+    made = ~(found[:, None] == rows).all(2).any(1)
+    assert made.reshape(7, 32).sum(1).tolist() == [n_made] * 7
 
 
 def test_without_labels_half_of_the_outliers_are_synthetic():

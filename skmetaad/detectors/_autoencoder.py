@@ -140,9 +140,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         Where the query's outliers come from. "labels": rows labelled -1; "other_tasks":
         rows of these; "synthetic": departures from the inliers, made at random;
         "mixed": the first of these that the data has, half of them replaced by
-        synthetic ones; "auto": the same, but half of labelled ones, fewer where more
-        than ten tasks have some, are replaced by transferred ones, inliers moved by
-        what sets labelled outliers of other tasks apart.
+        synthetic ones; "auto": the same, but labelled ones are replaced by transferred
+        ones, inliers moved by what sets labelled outliers of other tasks apart, and
+        fewer are replaced where there are more than ten tasks.
     chronological : bool, default=False
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's

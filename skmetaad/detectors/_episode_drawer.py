@@ -8,26 +8,28 @@ from skmetaad.core.state import generator
 from skmetaad.core.train import Batch
 from skmetaad.episodes import EpisodeSampler
 
-# Outliers are transferred in place of those of so many tasks, or of half of the tasks.
-N_TRANSFERRED = 5
+# By default those of so many tasks, or of half of the tasks, give way to made ones.
+N_REPLACED = 5
 
 
-def made_share(made, n_labelled):
-    """Return what is made, and its share; so many tasks have labelled outliers."""
-    if made == "transferred":
-        if n_labelled:
-            return made, min(0.5, N_TRANSFERRED / n_labelled)
-        made = "synthetic"
-    return made, 0.5
+def made_share(made, n_labelled, n_tasks):
+    """Return which outliers are made, and their share among those of a query.
+
+    `n_labelled` of the tasks have labelled outliers.
+    """
+    if made != "auto":
+        return made, 0.5
+    kind = "transferred" if n_labelled else "synthetic"
+    return kind, min(0.5, N_REPLACED / (n_labelled or n_tasks))
 
 
 class EpisodeDrawer:
     """Draws batches of episodes, as tensors.
 
-    `made` tells what half of the queries' outliers give way to: "synthetic" ones,
-    "transferred" ones (where none are labelled, synthetic; where ten tasks or more have
-    labelled ones, less than half), or None. With another sampler, by which parts of
-    scores are weighed, outliers are as they come.
+    `made` tells what half of the queries' outliers give way to: "synthetic" ones, None,
+    or "auto": transferred ones, or without labels synthetic ones; the fewer, the more
+    tasks there are. With another sampler, by which parts of scores are weighed,
+    outliers are as they come.
     """
 
     def __init__(self, rows, y, code, rng, *, made, **options):
@@ -36,7 +38,8 @@ class EpisodeDrawer:
         self.generator = generator(rng)
         self.seed = self.generator.initial_seed() % 2**32
         self.sampler = self.other_sampler()
-        self.made = made_share(made, 0 if y is None else len(np.unique(code[y == -1])))
+        n_labelled = 0 if y is None else len(np.unique(code[y == -1]))
+        self.made = made_share(made, n_labelled, self.sampler.n_tasks)
 
     def other_sampler(self, **options):
         """Return a sampler of the same rows with other options."""

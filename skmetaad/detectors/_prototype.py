@@ -113,9 +113,9 @@ class MetaPrototypeDetector(EncoderDetector):
         Where the query's outliers come from. "labels": rows labelled -1; "other_tasks":
         rows of these; "synthetic": departures from the inliers, made at random;
         "mixed": the first of these that the data has, half of them replaced by
-        synthetic ones; "auto": the same, but half of labelled ones, fewer where more
-        than ten tasks have some, are replaced by transferred ones, inliers moved by
-        what sets labelled outliers of other tasks apart. "batch": every episode's
+        synthetic ones; "auto": the same, but labelled ones are replaced by transferred
+        ones, inliers moved by what sets labelled outliers of other tasks apart, and
+        fewer are replaced where there are more than ten tasks. "batch": every episode's
         outliers are the inliers of all others of the meta-batch, each embedded once,
         and a softmax over tasks joins the loss; needs `standardize=False`. It suits
         many classes of pictures.

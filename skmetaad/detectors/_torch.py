@@ -24,8 +24,8 @@ from skmetaad.exceptions import MetaTrainingError
 
 LARGEST = 1e9
 NEGATIVES = {"auto", "labels", "other_tasks", "synthetic", "mixed"}
-# What half of the outliers, or fewer, give way to.
-MADE = {"auto": "transferred", "mixed": "synthetic"}
+# What some of the outliers give way to.
+MADE = {"auto": "auto", "mixed": "synthetic"}
 # Parameters that adapting does not need.
 AFTER = ("input_", "blend.", "cohort.")
 
