@@ -1,9 +1,9 @@
 """What "auto" should take for outliers of meta-training: mean AUROC by `negatives`.
 
-On fleets that no other figure is reported on: the tables of adbench, whose inliers are
-cut into twelve tasks by k-means (an outlier belongs to the nearest), Omniglot's
-background characters, windows of nab, and made fleets. Each is cut in two, and a
-detector trained on one part adapts to the tasks of the other from 1 and 10 rows.
+On fleets that these detectors are not tested on elsewhere: the tables of adbench, whose
+inliers are cut into twelve tasks by k-means (an outlier belongs to the nearest),
+Omniglot's background characters, windows of nab, and made fleets. Each is cut in two,
+and a detector trained on one part adapts to the tasks of the other from 1 and 10 rows.
 
     python benchmarks/choose_negatives.py --data DIRECTORY
 """
