@@ -44,9 +44,13 @@ def test_half_of_the_outliers_give_way_to_those_made(n_outliers, n_made, how):
     assert not (made.unsqueeze(2) == given.query.unsqueeze(1)).all(dim=3).any()
 
 
-def test_synthetic_outliers_depart_from_inliers():
-    made = drawn(batch(4, 8), "synthetic").query[:, -4:]
-    assert made.abs().median() < 5  # outliers are 9 away
+@pytest.mark.parametrize(("n_outliers", "n_made"), [(6, 3), (7, 3), (14, 4)])
+def test_synthetic_outliers_depart_from_inliers_one_from_each(n_outliers, n_made):
+    given = batch(4, n_outliers)
+    found, kept = drawn(given, "synthetic").query, 4 + n_outliers - n_made
+    assert torch.equal(found[:, :kept], given.query[:, :kept])
+    assert found.shape == given.query.shape
+    assert found[:, kept:].abs().median() < 5  # outliers are 9 away
 
 
 def test_transferred_outliers_are_an_inlier_and_what_sets_another_task_s_apart():
@@ -133,15 +137,15 @@ def test_parts_of_a_score_are_weighed_on_outliers_as_they_come(
     asked = []
 
     def noted(given, generator, how=None, share=0.5):
-        asked.append((len(given.query), how))
+        asked.append((len(given.query), how, share))
         return with_made(given, generator, how, share)
 
     monkeypatch.setattr(_episode_drawer, "with_made", noted)
     MetaPrototypeDetector(
         negatives=negatives, n_iter=3, meta_batch_size=7, random_state=0
     ).fit(fleet(6, 0, 0))
-    assert {how for n, how in asked if n == 7} == {how}  # training
-    assert {how for n, how in asked if n != 7} == {None}
+    assert {each[1:] for each in asked if each[0] == 7} == {(how, 0.5)}  # training
+    assert {each[1] for each in asked if each[0] != 7} == {None}
 
 
 @pytest.mark.parametrize("labelled", [True, False])

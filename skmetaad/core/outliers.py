@@ -21,17 +21,16 @@ def with_made(
     "synthetic", "transferred", or None.
     """
     y = batch.query_y[0]
+    n_outliers = int((y == -1).sum())
+    n = int(share * n_outliers) if how else 0
+    if n_outliers and not n:
+        return batch
     inliers, outliers = batch.query[:, y == 1], batch.query[:, y == -1]
-    n = int(share * outliers.shape[1])
     if how == "transferred" and n:
         made = transferred(inliers, outliers, n, generator)
-    elif how == "synthetic" and n:
-        made = departures(batch.support, inliers, generator)[:, :n]
-    elif not outliers.shape[1]:
-        made = departures(batch.support, inliers, generator)
     else:
-        return batch
-    kept = outliers[:, : max(0, outliers.shape[1] - made.shape[1])]
+        made = departures(batch.support, inliers, generator)[:, : n or None]
+    kept = outliers[:, : max(0, n_outliers - made.shape[1])]
     query = torch.cat([inliers, kept, made], dim=1)
     y = torch.full(query.shape[:2], -1, dtype=y.dtype)
     y[:, : inliers.shape[1]] = 1
