@@ -53,14 +53,15 @@ def characters(path, n):
 
 def series(folder):
     """Return a task of windows of 16 steps for each series that has anomalies."""
+    values, labels = {}, {}
     for path in sorted(folder.glob("*/*.npz")):
         with np.load(path, allow_pickle=False) as file:
             value = file["value"][-4000:].astype(np.float64)
             label = file["label"][-4000:]
         if label.any():
-            windows = np.lib.stride_tricks.sliding_window_view(value, 16)[::3]
-            X = (windows - value.mean()) / (value.std() + 1e-9)
-            yield Task(path.stem, X, np.where(label[15::3] == 1, -1, 1))
+            values[path.stem] = (value - value.mean()) / (value.std() + 1e-9)
+            labels[path.stem] = np.where(label == 1, -1, 1)
+    return TaskCollection.from_windows(values, 16, 3, labels=labels, rule="last")
 
 
 def fleets(data):
