@@ -147,8 +147,7 @@ def main():
     with Parallel(n_jobs=options.n_jobs) as parallel:
         for name, splits in fleets(Path(options.data)):
             line = parallel(
-                delayed(auroc)(method, splits, labelled)
-                for method, labelled in methods
+                delayed(auroc)(method, splits, labelled) for method, labelled in methods
             )
             show(name, line)
             rows.append(line)
