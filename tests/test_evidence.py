@@ -194,7 +194,7 @@ def test_isolation_gives_more_mass_to_the_middle():
     assert found[0, 0] < found[0, 1]
 
 
-def test_evidence_does_not_hang_on_scale_shift_or_column_order(rows):
+def test_evidence_does_not_hang_on_shift_or_a_unit_of_all_columns(rows):
     rng = np.random.default_rng(2)
     query = rng.normal(size=(1, 6, 4))
     weights = scorer.init(torch.Generator().manual_seed(0))
@@ -206,8 +206,30 @@ def test_evidence_does_not_hang_on_scale_shift_or_column_order(rows):
         return scorer.anomaly(weights, seen)[0].numpy()
 
     want = score(lambda X: X)
-    scale, shift = np.array([1e-3, 1.0, 50.0, 1e6]), np.array([3.0, 0.0, -7.0, 1e6])
-    np.testing.assert_allclose(score(lambda X: X * scale + shift), want, atol=1e-4)
+    shift = np.array([3.0, 0.0, -7.0, 1e3])
+    for scale in (1e-3, 50.0, 1e6):
+        np.testing.assert_allclose(score(lambda X: X * scale + shift), want, atol=1e-4)
+
+
+def test_columns_of_many_units_each_count_in_their_own(rows):
+    X = rows * np.array([1e-6, 1.0, 1e3, 1e6])
+    state, _ = described(X)
+    away = universal.standard(tensor(X)[None], state)
+    np.testing.assert_allclose(away[0].square().mean(0).sqrt(), 1.0, rtol=0.1)
+
+
+def test_spreads_near_each_other_are_moved_together():
+    spread = np.array([[0.5, 1.0, 2.0, 1.0], [1e-6, 1.0, 1e6, 3.0]])
+    alive = np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)
+    found = universal.in_like_units(torch.tensor(spread), torch.tensor(alive))
+    for row, counts, got in zip(spread, alive, found.numpy(), strict=True):
+        level = np.log(row[counts])
+        v = (4 + ((level - level.mean()) ** 2).sum()) / len(level)
+        weight = 1 / (1 + (v / 0.8) ** 2)
+        want = np.exp(weight * level.mean() + (1 - weight) * level)
+        np.testing.assert_allclose(got[counts], want)
+    assert 0.5 < found[0, 0] < 0.7
+    np.testing.assert_allclose(found[1], spread[1], rtol=0.01)
 
 
 def test_labelled_outliers_are_evidence(rows):

@@ -24,6 +24,9 @@ Around = dict[str, ev.Neighbours]
 BY_ROW = ("sorted", "own")
 # Values looked at together.
 CELLS = 1_000_000
+# Variance of log spreads: of columns of many units, which counts as one column's, and
+# where the unit of one's own and a common one weigh the same.
+UNEVEN, EVEN = 4.0, 0.8
 
 
 def row_keys(X: Tensor, state: State) -> Tensor:
@@ -173,7 +176,25 @@ def moments(X: Tensor, present: Tensor) -> State:
     unit = (center.square().sum(1) / (n > 0).sum(1).clamp_min(1)).sqrt()
     unit = torch.where(unit > 0, unit, 1.0)[:, None]
     guess = torch.where(present.sum(1, keepdim=True) == 1, unit, guess)
-    return {"center": center, "scale": torch.where(spread > 0, spread, guess)}
+    alive = spread > 0
+    scale = torch.where(alive, in_like_units(spread, alive), guess)
+    return {"center": center, "scale": scale}
+
+
+def in_like_units(spread: Tensor, alive: Tensor) -> Tensor:
+    """Move spreads (T, d) towards their geometric mean, the more the nearer they are.
+
+    Columns whose spreads are near each other, such as pixels, mostly share a unit, and
+    what their spreads differ by is news or noise. The weight of the mean is
+    1 / (1 + (v / EVEN)^2), v the variance of log spreads under an inverse gamma prior.
+    """
+    level = torch.where(alive, spread, 1.0).log()
+    n = alive.sum(1, keepdim=True).clamp_min(1)
+    mean = level.sum(1, keepdim=True) / n
+    square = torch.where(alive, level - mean, 0.0).square().sum(1, keepdim=True)
+    uneven = (UNEVEN + square) / n
+    weight = 1 / (1 + (uneven / EVEN).square())
+    return (weight * mean + (1 - weight) * level).exp()
 
 
 def neighbour_states(state: State, own: Tensor) -> tuple[State, Around]:
