@@ -208,7 +208,9 @@ def test_evidence_does_not_hang_on_shift_or_a_unit_of_all_columns(rows):
     want = score(lambda X: X)
     shift = np.array([3.0, 0.0, -7.0, 1e3])
     for scale in (1e-3, 50.0, 1e6):
-        np.testing.assert_allclose(score(lambda X: X * scale + shift), want, atol=1e-4)
+        np.testing.assert_allclose(
+            score(lambda X, by=scale: X * by + shift), want, atol=1e-4
+        )
 
 
 def test_columns_of_many_units_each_count_in_their_own(rows):
