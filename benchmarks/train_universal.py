@@ -1,6 +1,6 @@
-"""Train the weights of UniversalDetector on generated tables, and a data folder's.
+"""Train the weights of UniversalDetector on generated tables, pictures, real tables.
 
-Without options these are the default weights.
+With `--pictures`, Omniglot's background part, these are the default weights.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import time
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from pictures import picture_tables
 from tables import load, seen
 
 from skmetaad import Task, TaskCollection, UniversalDetector
@@ -31,13 +32,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", help="folder with oddbench/ and ovrbench/")
     parser.add_argument("--validation", action="store_true", help="train on these too")
+    parser.add_argument("--pictures", help="file of Omniglot's background part")
     parser.add_argument("--n-generated", type=int, default=600)
+    parser.add_argument("--n-pictures", type=int, default=200)
     parser.add_argument("--n-draws", type=int, default=8)
     parser.add_argument("--n-iter", type=int, default=1500)
     parser.add_argument("--n-members", type=int, default=5)
     parser.add_argument("--out", default="universal.npz")
     args = parser.parse_args()
     tasks = list(make_tables(args.n_generated, n_features=(3, 40), random_state=0))
+    if args.pictures:
+        tasks += picture_tables(args.pictures, args.n_pictures)
     if args.data:
         tasks += real_tables(args.data, validation=args.validation)
     start = time.perf_counter()

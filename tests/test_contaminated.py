@@ -29,7 +29,7 @@ def test_every_detector_stays_sane(cls):
     det = cls(**given, random_state=0).fit(FLEET[:30])
     clean = mean_auroc(det, 0.0)
     # It has seen no task of this fleet.
-    assert clean > (0.93 if cls is UniversalDetector else 0.95)
+    assert clean > (0.92 if cls is UniversalDetector else 0.95)
     assert mean_auroc(det, 0.1) > clean - 0.05
     assert mean_auroc(det, 0.2) > clean - 0.1
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from skmetaad.core.state import to_tensor
 
 # Columns and rows of a draw, at most.
-N_COLUMNS, N_ROWS, N_QUERY = 40, 2000, 100
+N_COLUMNS, N_ROWS, N_QUERY = 200, 2000, 100
 
 Table = tuple[np.ndarray, np.ndarray]
 

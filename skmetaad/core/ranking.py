@@ -12,6 +12,9 @@ from skmetaad.core.universal import adapt, awake, inputs
 
 N_ROWS = 64
 N_TABLES = 16
+# Columns beyond which tables are wide. These are stacked apart from narrow ones, which
+# need not be padded so far.
+WIDE = 40
 # Steepness of the soft AUROC.
 STEEP = 2.0
 # Place of the evidence that is the distance to the five nearest rows.
@@ -50,6 +53,13 @@ def shortfall(score: Tensor, rivals: list[Tensor], n_inliers: int) -> Tensor:
     best = [(lead(rival, n_inliers) > 0).float().mean((1, 2)) for rival in rivals]
     soft = torch.sigmoid(STEEP * lead(score, n_inliers)).mean((1, 2))
     return (torch.stack(best).amax(0) - soft).relu()
+
+
+def some_alike(wide: Tensor, draw: torch.Generator) -> list[int]:
+    """Draw places of tables that are all wide or all not."""
+    first = torch.randint(len(wide), (), generator=draw)
+    pool = (wide == wide[first]).nonzero()[:, 0]
+    return pool[torch.randint(len(pool), (N_TABLES,), generator=draw)].tolist()
 
 
 def stacked(seen: list[Seen], draw: torch.Generator) -> Inputs:
@@ -110,9 +120,9 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, learning_rate, total_steps=n_iter, pct_start=0.1
     )
+    wide = torch.tensor([one.inputs.values.shape[1] > WIDE for one in seen])
     for _ in range(n_iter):
-        chosen = torch.randint(len(seen), (N_TABLES,), generator=draw).tolist()
-        batch = stacked([seen[i] for i in chosen], draw)
+        batch = stacked([seen[i] for i in some_alike(wide, draw)], draw)
         share = drop * torch.rand(N_TABLES, 1, 1, generator=draw)
         chance = torch.rand(N_TABLES, 1, batch.rows.shape[-1], generator=draw)
         added = correction(weights, batch, (chance > share).float())
