@@ -292,3 +292,12 @@ def test_a_ranking_falls_short_of_the_better_of_its_rivals():
     assert ranking.shortfall(good * 0, [good, bad], 2).item() == pytest.approx(0.5)
     assert ranking.shortfall(steep, [good, bad], 2).item() == pytest.approx(0.0)
     assert ranking.shortfall(good * 0, [bad], 2).item() == 0.0
+
+
+def test_batches_hold_narrow_tables_or_wide_ones():
+    g = torch.Generator().manual_seed(0)
+    wide = torch.arange(10) >= 8
+    found = [wide[ranking.some_alike(wide, g)] for _ in range(200)]
+    assert all(len(set(one.tolist())) == 1 for one in found)
+    share = np.mean([bool(one[0]) for one in found])
+    assert share == pytest.approx(0.2, abs=0.1)
