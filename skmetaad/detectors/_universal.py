@@ -158,10 +158,10 @@ class UniversalDetector(BaseMetaDetector):
     def meta_fit(self, tasks, *, n_iter=3000, n_draws=8, n_members=3):
         """Train new weights on tables of one's own.
 
-        From each task, supports of 5 to 2,000 rows are drawn, some contaminated, some
-        with labelled outliers; the network learns to rank outliers above inliers by the
-        pairwise logistic loss. Tables of hundreds of tasks are needed: mix them with
-        those of `skmetaad.datasets.make_tables`.
+        From each task, supports of 5 to 2,000 rows and at most 200 columns are drawn,
+        some contaminated, some with labelled outliers; the network learns to rank
+        outliers above inliers by the pairwise logistic loss. Tables of hundreds of
+        tasks are needed: mix them with those of `skmetaad.datasets.make_tables`.
 
         Parameters
         ----------

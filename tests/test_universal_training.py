@@ -1,0 +1,60 @@
+"""The pictures that the default weights of UniversalDetector are trained on."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from _imports import ROOT
+
+from skmetaad import TaskCollection, UniversalDetector
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    path = ROOT / "benchmarks" / "pictures.py"
+    spec = importlib.util.spec_from_file_location("pictures", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory):
+    """Write twenty drawings of each of 90 characters, all of one shade."""
+    ids = np.repeat(np.arange(90), 20)
+    X = np.broadcast_to(ids[:, None, None] + 1, (len(ids), 28, 28)).astype(np.uint8)
+    path = tmp_path_factory.mktemp("pictures") / "background.npz"
+    np.savez_compressed(path, X=X, class_id=ids)
+    return path
+
+
+def test_inliers_are_of_other_characters_than_outliers(pictures, drawings, monkeypatch):
+    monkeypatch.setattr(pictures, "look", lambda X, rng: X[:, 0, :4])
+    apart = np.random.default_rng(0).permutation(90)[: pictures.N_KEPT_APART]
+    for task in pictures.picture_tables(drawings, 30):
+        shade = np.round(task.X[:, 0] * 255).astype(int) - 1
+        inlier, outlier = set(shade[task.y == 1]), set(shade[task.y == -1])
+        assert len(outlier) == pictures.N_OTHERS
+        assert (task.y == 1).sum() == 20 * len(inlier)
+        assert not inlier & outlier
+        assert not (inlier | outlier) & set(apart)
+
+
+def test_looks_are_tables_of_at_most_200_columns(pictures):
+    rng = np.random.default_rng(0)
+    X = rng.random((30, 28, 28))
+    widths = {pictures.look(X, rng).shape[1] for _ in range(60)}
+    assert {49, 196} < widths
+    assert max(widths) <= 200
+
+
+def test_weights_are_trained_on_tables_of_any_width(pictures, drawings):
+    tasks = pictures.picture_tables(drawings, 3)
+    rng = np.random.default_rng(0)
+    narrow = [type(t)(f"{t.id} cut", t.X[:, :5] + rng.random(5), t.y) for t in tasks]
+    trained = UniversalDetector(random_state=0).meta_fit(
+        TaskCollection(tasks + narrow), n_iter=3, n_draws=2, n_members=1
+    )
+    task = tasks[0]
+    found = trained.fit(task.X[task.y == 1]).score_samples(task.X)
+    assert np.isfinite(found).all()
