@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--validation", action="store_true", help="train on these too")
     parser.add_argument("--pictures", help="file of Omniglot's background part")
     parser.add_argument("--n-generated", type=int, default=600)
-    parser.add_argument("--n-pictures", type=int, default=70)
+    parser.add_argument("--n-pictures", type=int, default=200)
     parser.add_argument("--n-draws", type=int, default=8)
     parser.add_argument("--n-iter", type=int, default=1500)
     parser.add_argument("--n-members", type=int, default=5)
