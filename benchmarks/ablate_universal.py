@@ -106,9 +106,13 @@ def main():
     generated = seen_draws(generated, args.n_draws, rng)
     both = real + generated
 
+    def show(name, weights, test=held_out):
+        print(f"{name:34}{auroc(weights, test):7.4f}", flush=True)
+
     def line(name, train, test=held_out, **options):
         weights = ranking.train(train, seed=0, n_iter=args.n_iter, **options)
-        print(f"{name:34}{auroc(weights, test):7.4f}", flush=True)
+        show(name, weights, test)
+        return weights
 
     print(f"{len(real)} draws of real tables, {len(generated)} of generated ones")
     print(f"mean AUROC on {len(held_out)} validation sets, one-class")
@@ -116,7 +120,7 @@ def main():
     start = scorer.init(torch.Generator())
     bare = auroc(start, held_out, scorer.backbone)
     print(f"{'means of evidence, nothing trained':34}{bare:7.4f}")
-    line("all", both)
+    whole = line("all", both)
     for shrink in (0.0, 1.0):
         line(f"shrink={shrink} instead of 0.3", both, shrink=shrink)
     line("real tables only", real)
@@ -133,11 +137,12 @@ def main():
     path = Path(args.data) / "omniglot" / "background.npz"
     test = drawn(path)
     pictures = seen_draws(picture_tables(path, 40), args.n_draws, rng)
-    line(f"all and {len(pictures)} draws of pictures", both + pictures)
+    with_pictures = f"all and {len(pictures)} draws of pictures"
+    more = line(with_pictures, both + pictures)
     print(f"mean AUROC on {len(test)} characters, ten rows each")
     print(f"{'distance to the nearest row':34}{nearest(test, 0):7.4f}")
-    line("all", both, test)
-    line(f"all and {len(pictures)} draws of pictures", both + pictures, test)
+    show("all", whole, test)
+    show(with_pictures, more, test)
 
 
 if __name__ == "__main__":
