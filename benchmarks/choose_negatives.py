@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 from joblib import Parallel, delayed
+from pictures import averaged, drawings
 from pyod.models.knn import KNN
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
@@ -61,10 +62,8 @@ def clusters(path):
 
 def characters(path, n):
     """Return n characters to train on and 40 others, 14 x 14 pixels each."""
-    with np.load(path, allow_pickle=False) as file:
-        X, ids = file["X"], file["class_id"]
-    X = X.reshape(-1, 14, 2, 14, 2).mean((2, 4)).reshape(-1, 196) / 255.0
-    order = np.random.default_rng(0).permutation(np.unique(ids))
+    X, ids, order = drawings(path)
+    X = averaged(X, 14)
     for part in (order[:n], order[n : n + 40]):
         own = np.isin(ids, part)
         yield list(TaskCollection.from_classes(X[own], ids[own]))

@@ -9,15 +9,21 @@ N_KEPT_APART = 50
 N_OTHERS = 20
 
 
-def picture_tables(path, n_tables, seed=0):
-    """Return tables of some characters among others, each a look at their drawings.
+def drawings(path):
+    """Return pixels in [0, 1], each drawing's character, and characters, shuffled.
 
     `path` is Omniglot's background part (Lake, Salakhutdinov, Tenenbaum 2015, MIT
     licence): 28 x 28 pixels, 20 drawings of each character.
     """
     with np.load(path, allow_pickle=False) as file:
         X, ids = file["X"] / 255.0, file["class_id"]
-    characters = np.random.default_rng(0).permutation(np.unique(ids))[N_KEPT_APART:]
+    return X, ids, np.random.default_rng(0).permutation(np.unique(ids))
+
+
+def picture_tables(path, n_tables, seed=0):
+    """Return tables of some characters among others, each a look at their drawings."""
+    X, ids, characters = drawings(path)
+    characters = characters[N_KEPT_APART:]
     rows = {one: np.flatnonzero(ids == one) for one in characters}
     rng = np.random.default_rng(seed)
     tables = []
@@ -34,9 +40,7 @@ def picture_tables(path, n_tables, seed=0):
 
 def look(X, rng):
     """Return averaged pixels, whether there is ink, or what a random network sees."""
-    size = int(rng.choice([7, 14]))
-    side = 28 // size
-    pixels = X.reshape(-1, size, side, size, side).mean((2, 4)).reshape(len(X), -1)
+    pixels = averaged(X, int(rng.choice([7, 14])))
     kind = rng.choice(["pixels", "ink", "features"], p=[0.5, 0.2, 0.3])
     if kind == "ink":
         return (pixels > 0.3 * pixels.max()).astype(np.float64)
@@ -45,3 +49,9 @@ def look(X, rng):
         made = pixels @ rng.normal(size=(pixels.shape[1], n))
         return np.maximum(made - np.quantile(made, rng.uniform(0, 0.6)), 0.0)
     return pixels
+
+
+def averaged(X, size):
+    """Return size x size means of pixels as columns."""
+    side = 28 // size
+    return X.reshape(-1, size, side, size, side).mean((2, 4)).reshape(len(X), -1)

@@ -1,10 +1,10 @@
 """The recipe for Omniglot, with smaller settings: pictures of unseen alphabets."""
 
-import importlib.util
 import os
 
 import numpy as np
 import pytest
+from _benchmarks import load_benchmark
 from _imports import ROOT
 from sklearn.metrics import roc_auc_score
 
@@ -17,11 +17,7 @@ FOLDER = os.environ.get("SKMETAAD_DATA") or ROOT.parent / "shared" / "data"
 
 @pytest.fixture(scope="module")
 def omniglot():
-    path = ROOT / "benchmarks" / "omniglot.py"
-    spec = importlib.util.spec_from_file_location("omniglot", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("omniglot")
 
 
 @pytest.mark.slow

@@ -1,21 +1,15 @@
 """The pictures that the default weights of UniversalDetector are trained on."""
 
-import importlib.util
-
 import numpy as np
 import pytest
-from _imports import ROOT
+from _benchmarks import load_benchmark
 
 from skmetaad import TaskCollection, UniversalDetector
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    path = ROOT / "benchmarks" / "pictures.py"
-    spec = importlib.util.spec_from_file_location("pictures", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("pictures")
 
 
 @pytest.fixture(scope="module")
