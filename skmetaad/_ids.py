@@ -1,5 +1,7 @@
 """Task ids: one hashable label per row, turned into codes 0..T-1."""
 
+from numbers import Integral
+
 import numpy as np
 
 
@@ -80,16 +82,26 @@ def _as_ids(task, n_rows, name):
 def _array(task):
     """Return an array; numpy would turn 1 beside "a" into text, and tuples into rows.
 
-    So a list of mixed types, or of tuples, becomes an array of objects.
+    So a list of ids that an array of their kind does not hold becomes one of objects.
     """
     if not isinstance(task, list | tuple):
         return np.asarray(task)
     kinds = set(map(type, task))
     if len(kinds) < 2 and not any(issubclass(kind, tuple) for kind in kinds):
-        return np.asarray(task)
+        values = np.asarray(task)
+        if values.ndim > 1 or _holds(values, task):
+            return values
     values = np.empty(len(task), object)
     values[:] = task
     return values
+
+
+def _holds(values, task):
+    """Tell whether no large int was rounded, and no zero byte cut off from text."""
+    if values.dtype.kind == "f":
+        return not any(isinstance(value, Integral) for value in task[:1])
+    zero = {"U": "\0", "S": b"\0"}.get(values.dtype.kind)
+    return zero is None or not any(value.endswith(zero) for value in task)
 
 
 def _scalars(ids):

@@ -12,6 +12,9 @@ from skmetaad._ids import factorize
 from skmetaad.labels import check_labels
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
+# Of a sum, relative to that of its terms' sizes.
+ROUNDING = 1e-13
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -193,8 +196,7 @@ def thin(rows, max_rows):
     rows came; a fixed permutation of the sorted rows picks those that stay.
     """
     outlier = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
-    key = np.nan_to_num(rows.X.astype(np.float64)) @ _directions(rows.X.shape[1])
-    order = np.lexsort((key, outlier, rows.code))
+    order = _by_content(rows.X, rows.code * 2 + outlier)
     group = rows.code[order] * 2 + outlier[order]
     start = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     sizes = np.diff(np.r_[start, len(order)])
@@ -208,6 +210,31 @@ def thin(rows, max_rows):
         order = np.concatenate(kept)
     y = None if rows.y is None else rows.y[order]
     return Rows(rows.X[order], y, rows.code[order], rows.ids)
+
+
+def _by_content(X, group):
+    """Return an order of rows by group, and inside by what they hold alone.
+
+    They are sorted along one direction. Rows that rounding may put in either order
+    there are compared column by column.
+    """
+    values, along = np.nan_to_num(X.astype(np.float64)), _directions(X.shape[1])
+    key = values @ along
+    order = np.lexsort((key, group))
+    size = np.abs(values) @ np.abs(along)
+    key, size, group = key[order], size[order], group[order]
+    near = np.diff(key) <= ROUNDING * np.maximum(size[1:], size[:-1])
+    near &= group[1:] == group[:-1]
+    at = np.flatnonzero(near)
+    one, next_one = X[order[at]], X[order[at + 1]]
+    same = (one == next_one) | (np.isnan(one) & np.isnan(next_one))
+    unsure = at[~same.all(axis=1)] + 1
+    if len(unsure):
+        run = np.cumsum(np.r_[True, ~near])
+        places = np.flatnonzero(np.isin(run, run[unsure]))
+        found = order[places]
+        order[places] = found[np.lexsort((*X[found].T, run[places]))]
+    return order
 
 
 @lru_cache(maxsize=8)

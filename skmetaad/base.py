@@ -33,7 +33,8 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         after `adapt`, the expected share of a new task's inliers is, as estimated from
         held-out support rows and from the tasks of `fit`.
     max_support : int, default=256
-        Largest number of support rows kept per task; more are thinned at random.
+        Largest number of support rows kept per task, labelled outliers and all others
+        apart; more are thinned at random.
     random_state : int, RandomState instance or None, default=None
         Seed of all randomness in `fit`.
 

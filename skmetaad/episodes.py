@@ -210,7 +210,6 @@ class EpisodeSampler:
         n_support = self._draw_n_support(rng)
         low, high = _bounds(self.n_support_outliers)
         n_extra = int(rng.integers(low, high + 1)) if low < high else low
-        n_hidden = round(self.contamination * n_support)
         n_out = 0 if self.negatives_ == "synthetic" else self.n_query // 2
         own_out = n_out if self.negatives_ == "labels" else 0
         n_in = self.n_query - n_out
@@ -218,6 +217,8 @@ class EpisodeSampler:
             task, n_support, n_in, rng, in_order=self.chronological
         )
         support_y = (support >= 0).astype(np.int8)
+        each = np.round(self.contamination * support_y.sum(axis=1)).astype(np.int64)
+        n_hidden = int(each.max(initial=0))
         own, outliers = self._outliers.draw_two(task, n_extra + n_hidden, own_out, rng)
         unlabelled = self._outliers.count[task] == 0
         if not own_out:
@@ -227,7 +228,7 @@ class EpisodeSampler:
         if n_hidden:
             hidden = self._hidden(own[:, n_extra:], outliers, task, pool, rng)
             clean = support[:, :n_hidden]
-            replaced = (hidden >= 0) & (clean >= 0)
+            replaced = (hidden >= 0) & (np.arange(n_hidden) < each[:, None])
             support[:, :n_hidden] = np.where(replaced, hidden, clean)
         if n_extra:
             support = np.concatenate([support, own[:, :n_extra]], axis=1)

@@ -68,7 +68,7 @@ def fleet_offsets(own, scores, contamination):
     -------
     level, center, slope, spread : float
         The offset of a task is `level + slope * (own - center)`; `spread` is the
-        standard deviation of the own quantiles.
+        standard deviation of the own quantiles. Where no task has one, `center` is NaN.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def _slope_between(away, inliers, outliers):
 def _about_mean(own):
     """Return own quantiles less their mean (0 for none), the mean, and the spread."""
     known = np.isfinite(own)
-    center = own[known].mean() if known.any() else 0.0
+    center = own[known].mean() if known.any() else np.nan
     away = np.where(known, own - center, 0.0)
     return away, center, np.sqrt(np.square(away).sum() / max(known.sum(), 1))
 
@@ -201,7 +201,8 @@ def task_offsets(own, n_support, fleet, n_outliers=None):
     Returns
     -------
     offset : ndarray of shape (n_tasks,)
-        The offsets; the fleet's level where a task has no own quantile.
+        The offsets; the fleet's level where a task has no own quantile, or none of the
+        fleet's tasks had.
 
     References
     ----------
@@ -231,6 +232,6 @@ def task_offsets(own, n_support, fleet, n_outliers=None):
         fleet[name][low] + (at - low) * (fleet[name][high] - fleet[name][low])
         for name in ("level", "center", "slope", "spread")
     )
-    move = np.where(np.isnan(own), 0.0, own - center)
+    move = np.where(np.isnan(own) | np.isnan(center), 0.0, own - center)
     inside = np.clip(move, -2 * spread, 2 * spread)
     return level + slope * inside + (move - inside)

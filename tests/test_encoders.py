@@ -441,3 +441,14 @@ def test_precision_is_mixed_in_meta_training_only(cls, glyphs):
         for det in (mixed, copy.deepcopy(mixed).set_params(mixed_precision=False))
     ]
     np.testing.assert_array_equal(*scores)
+
+
+def test_dropout_is_off(digits):
+    def dropping(n):
+        return torch.nn.Sequential(torch.nn.Linear(n, 8), torch.nn.Dropout(0.5))
+
+    det = MatchingNetworkDetector(encoder=dropping, n_iter=3, random_state=0)
+    before = torch.get_rng_state()
+    scores = det.fit(digits[:4]).score_samples(digits[5].X)
+    np.testing.assert_array_equal(scores, det.score_samples(digits[5].X))
+    assert torch.equal(before, torch.get_rng_state())

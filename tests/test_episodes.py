@@ -414,3 +414,13 @@ def test_blocks_are_few():
 def test_blocks_refuse_no_rows():
     with pytest.raises(ValueError, match="max_rows=0"):
         next(blocks(np.zeros(3, int), 1, max_rows=0))
+
+
+def test_contamination_of_small_tasks_is_of_the_rows_they_give():
+    code = np.repeat([0, 1], [20, 40])
+    y = np.where(np.arange(60) % 20 < 3, 1, -1)  # 3 inliers, 17 outliers; 6 and 34
+    y[code == 1] *= -1
+    sampler = EpisodeSampler(y, code, n_support=10, n_query=4, contamination=0.4)
+    episodes = sampler.draw(50, rng())
+    hidden = ((y[episodes.support] == -1) & (episodes.support >= 0)).sum(axis=1)
+    np.testing.assert_array_equal(hidden, np.where(episodes.task == 0, 1, 4))

@@ -93,3 +93,10 @@ def test_a_detector_knows_its_tasks_by_such_ids():
     ids = [("host", i % 2) for i in range(40)]
     det = MetaPrototypeDetector(n_iter=2, random_state=0).fit(X, task=ids)
     assert det.predict(X[:1], task=[("host", 1)]).shape == (1,)
+
+
+@pytest.mark.parametrize(
+    "ids", [("a\0", "a"), (b"a\0", b"a"), (2**63 + 1, -1), (2**53 + 1, 2**53, -1)]
+)
+def test_lists_of_ids_that_arrays_would_change(ids):
+    assert factorize(list(ids), len(ids))[1] == ids

@@ -206,3 +206,16 @@ def test_mixed_negatives_of_one_unlabelled_task_are_synthetic():
     )
     for name, value in one.items():
         np.testing.assert_array_equal(value, two[name], err_msg=name)
+
+
+def test_what_stands_where_a_support_has_no_row_is_not_departed_from():
+    given = batch(4, 0)
+    labels = given.support_y.clone()
+    labels[:, 3:] = 0
+    near, far = (
+        given._replace(support_y=labels, support=given.support.clone()) for _ in "ab"
+    )
+    far.support[:, 3:] = 1e4
+    assert torch.equal(drawn(near, None).query, drawn(far, None).query)
+    given.support[:, 3:] = 1e4  # as rows that exist they do count
+    assert drawn(given, None).query.abs().max() > 100

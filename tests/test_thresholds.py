@@ -92,7 +92,7 @@ def test_the_balanced_threshold_of_equal_scores_lies_between_them():
     none = np.full(3, np.nan)
     found = balanced_offsets(none, np.full((3, 4), 2.0), np.full((3, 5), -1.0))
     assert -1 < found[0] < 2
-    assert found[1:] == (0.0, 0.0, 0.0)
+    assert np.isnan(found[1]) and found[2:] == (0.0, 0.0)
 
 
 def test_calibrating_on_outliers_is_more_accurate_than_a_share_of_inliers():
@@ -297,3 +297,21 @@ def test_tasks_held_out_by_fit_set_the_thresholds(monkeypatch):
     det.calibrate(fleet)
     assert [None if tasks is None else len(tasks) for tasks in seen] == [2, None]
     assert not any(name.startswith("_calib") for name in vars(det))
+
+
+def test_a_fleet_without_own_quantiles_says_nothing_of_how_to_follow_them():
+    level, center, slope, spread = fleet_offsets([np.nan] * 3, [[0, 1, 2]] * 3, 0.5)
+    assert level == 1 and np.isnan(center) and slope == spread == 0
+    fleet = {"shots": [1], "level": [1], "center": [center], "slope": [0.0]}
+    fleet = {k: np.array(v, float) for k, v in (fleet | {"spread": [0.0]}).items()}
+    offsets = task_offsets(np.array([-9.0, np.nan]), np.array([20, 1]), fleet)
+    np.testing.assert_array_equal(offsets, [1, 1])
+
+
+def test_a_fleet_of_tasks_of_two_rows_does_not_flag_most_of_a_larger_one():
+    fleet = make_fleet(60, 200, 6, outlier_fraction=0.0, random_state=1)
+    tasks = [Task(task.id, task.X[:2]) for task in fleet[:50]]
+    det = MetaPrototypeDetector(n_iter=30, random_state=0).fit(tasks)
+    new = det.adapt(TaskCollection([Task(t.id, t.X[:20]) for t in fleet[50:]]))
+    flagged = [new.predict(t.X[20:], task=[t.id] * 180) == -1 for t in fleet[50:]]
+    assert np.mean(flagged) < 0.2

@@ -437,3 +437,18 @@ def test_rows_as_far_as_numbers_go_have_finite_scores(value):
     far = np.where(np.arange(4) == 1, value, X[:3])
     scores = det.score_samples(far)
     assert np.isfinite(scores).all() and (scores < det.score_samples(X).min()).all()
+
+
+def test_a_second_look_at_tied_rows_does_not_depend_on_larger_tables_beside():
+    rng = np.random.default_rng(0)
+    larger = rng.normal(size=(60, 4))
+    det = UniversalDetector().fit(larger)
+    for n in range(20, 40):
+        rows = rng.normal(size=(n, 4)).round()
+        ids = np.repeat(["a", "b"], [n, 60])
+        beside = det.adapt(np.r_[rows, larger], task=ids)
+        np.testing.assert_allclose(
+            beside.score_samples(rows, task=ids[:n]),
+            det.adapt(rows).score_samples(rows),
+            atol=1e-9,
+        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from _benchmarks import load_benchmark
 
-from skmetaad import TaskCollection, UniversalDetector
+from skmetaad import Task, TaskCollection, UniversalDetector
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +52,15 @@ def test_weights_are_trained_on_tables_of_any_width(pictures, drawings):
     task = tasks[0]
     found = trained.fit(task.X[task.y == 1]).score_samples(task.X)
     assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("n_inliers", [10, 60, 105, 150])
+def test_tables_of_few_or_of_uneven_numbers_of_rows_set_thresholds(n_inliers):
+    rng = np.random.default_rng(0)
+    tasks = [
+        Task(i, rng.normal(size=(n + 5, 4)), np.repeat([1, -1], [n, 5]))
+        for i, n in enumerate((n_inliers, n_inliers + 3, n_inliers))
+    ]
+    det = UniversalDetector(random_state=0)
+    det = det.meta_fit(tasks, n_iter=1, n_draws=1, n_members=1).fit(tasks[0].X)
+    assert np.isfinite(det.offset_)

@@ -38,11 +38,14 @@ def look_again(
     aside = torch.zeros_like(mask).scatter(1, order, odd)
     state, seen = universal.adapt(X, mask & ~aside, y == -1)
     again = torch.zeros(mask.shape, dtype=own.dtype)
-    left = universal.first_ones(inlier & ~aside)[:, : seen.rows.shape[1]]
-    again.scatter_(1, left, judge(seen))
     place = universal.first_ones(aside)[:, : int(odd.sum(1).max())]
     rows = X.gather(1, place[..., None].expand(-1, -1, X.shape[2]))
     again.scatter_(1, place, score(state, rows))
+    # In smaller tasks, places beyond the chosen rows are of others.
+    kept = inlier & ~aside
+    left = universal.first_ones(kept)[:, : seen.rows.shape[1]]
+    judged = torch.where(kept.gather(1, left), judge(seen), again.gather(1, left))
+    again.scatter_(1, left, judged)
     return reordered(own, again.gather(1, order), present)
 
 

@@ -170,7 +170,7 @@ class Module:
     The module maps rows (R, d) to embeddings (R, e). It is built without weights; these
     are drawn by He's rule (biases zero, vectors one), so that the global generator
     stays where it is. Modules with buffers, such as batch normalisation, would mix rows
-    and are refused.
+    and are refused. It runs in evaluation mode, where dropout does nothing.
     """
 
     def __init__(self, factory: Callable[[int], torch.nn.Module], n_features: int):
@@ -186,6 +186,7 @@ class Module:
                     f"encoder={factory!r} made a module with buffers {buffers}: "
                     "expected none, since running statistics mix rows."
                 )
+            self.module.eval()
             self.width = self.module(torch.empty(2, n_features)).shape[-1]
 
     def init(self, generator: torch.Generator) -> Params:

@@ -29,7 +29,8 @@ def with_made(
     if how == "transferred" and n:
         made = transferred(inliers, outliers, n, generator)
     else:
-        made = departures(batch.support, inliers, generator)[:, : n or None]
+        support, _, mask = batch.given
+        made = departures(support, mask, inliers, generator)[:, : n or None]
     kept = outliers[:, : max(0, n_outliers - made.shape[1])]
     query = torch.cat([inliers, kept, made], dim=1)
     y = torch.full(query.shape[:2], -1, dtype=y.dtype)
@@ -59,14 +60,18 @@ def transferred(
     return base + u * away[other, drawn(0, n_outliers)]
 
 
-def departures(support: Tensor, query: Tensor, generator: torch.Generator) -> Tensor:
+def departures(
+    support: Tensor, mask: Tensor, query: Tensor, generator: torch.Generator
+) -> Tensor:
     """Return synthetic outliers (B, Q, d), one for each inlier of the queries.
 
     Each inlier is departed from in one of two ways, drawn per row: a random third of
     its features is set to a uniform draw from twice the range the episode spans, or
     all features are shifted by noise of up to twice their standard deviation.
     """
-    rows = torch.cat([support, query], dim=1)
+    # The query's rows stand in for those that smaller supports lack.
+    stand_in = query[:, torch.arange(mask.shape[1]) % query.shape[1]]
+    rows = torch.cat([torch.where(mask[..., None], support, stand_in), query], dim=1)
     low, high = rows.amin(dim=1, keepdim=True), rows.amax(dim=1, keepdim=True)
     spread = rows.std(dim=1, keepdim=True, correction=0)
     flat = torch.all(spread == 0, dim=2, keepdim=True)

@@ -71,7 +71,8 @@ def meta_train(
 
     With `validate`, the loss on held-out tasks is measured every `every` iterations;
     training stops after `patience` measurements without a new best one, and the best
-    parameters are returned. `on_iteration` may ask to stop by returning True.
+    parameters are returned. Where none of them is finite, nothing is learned.
+    `on_iteration` may ask to stop by returning True.
     """
     params = {name: value.clone().requires_grad_() for name, value in params.items()}
     values = list(params.values())
@@ -106,6 +107,8 @@ def meta_train(
                 best_params = {k: v.detach().clone() for k, v in params.items()}
         if on_iteration(i) or stale >= patience:
             break
+    if validate is not None and result.validation_loss and best_params is None:
+        raise NotFinite(f"the validation loss is {result.validation_loss[-1]}")
     final = best_params if best_params is not None else params
     result.params = {name: value.detach() for name, value in final.items()}
     return result

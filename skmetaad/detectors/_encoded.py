@@ -116,8 +116,15 @@ class EncoderDetector(TorchMetaDetector):
         return super()._drawn_negatives()
 
     def _n_episodes(self, n, tasks):
+        if self.negatives != "batch":
+            return n
+        if len(tasks) < 2:
+            raise ValueError(
+                f"negatives='batch' leaves {len(tasks)} task to train or to validate a "
+                "network on: expected at least 2, so more tasks."
+            )
         # Drawn twice, a task would be its own negative.
-        return min(n, len(tasks)) if self.negatives == "batch" else n
+        return min(n, len(tasks))
 
     def _encoder(self, n_features):
         for name in ("average_shifts", "mixed_precision"):

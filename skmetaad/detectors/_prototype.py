@@ -154,7 +154,8 @@ class MetaPrototypeDetector(EncoderDetector):
         sets the threshold: of training rows after `fit`, of a new task's inliers after
         `adapt`.
     max_support : int, default=256
-        Largest number of support rows kept per task; more are thinned at random.
+        Largest number of support rows kept per task, labelled outliers and all others
+        apart; more are thinned at random.
     random_state : int, RandomState instance or None, default=None
         Seed of all randomness in `fit`.
 

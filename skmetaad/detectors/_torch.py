@@ -223,35 +223,34 @@ class TorchMetaDetector(BaseMetaDetector):
 
     def _train(self, core, ground, parts, held_out, on_iteration):
         fixed, draw, rng, units = ground
-        last, size = [], []
+        last, at_once = [], {}
 
         def losses_of(params, batches, progress):
             params = {**fixed, **params}
-            if not size:
-                size.append(self._n_at_once(core, params, batches))
-            for weight, piece in in_pieces(batches, size[0]):
+            n = len(batches[0].support)
+            if n not in at_once:
+                at_once[n] = self._n_at_once(core, params, batches)
+            for weight, piece in in_pieces(batches, at_once[n]):
                 last[:] = params, piece
                 yield weight * self._loss(core, *last, progress)
 
         validate = None
         if held_out is not None:
-            n = max(64, self.meta_batch_size)
-            n = self._n_episodes(n, held_out)
-            held_out_batches = [draw(n, held_out) for _ in parts]
+            n_held_out = self._n_episodes(max(64, self.meta_batch_size), held_out)
+            held_out_batches = [draw(n_held_out, held_out) for _ in parts]
 
             def validate(params):
                 with torch.no_grad():
                     return sum(losses_of(params, held_out_batches, 1.0)).item()
 
         changes = generator(rng)
-        n_episodes = [self._n_episodes(self.meta_batch_size, part) for part in parts]
+        n = min(self._n_episodes(self.meta_batch_size, part) for part in parts)
         try:
             return meta_train(
                 core.init(generator(rng)),
                 losses_of,
                 lambda: [
-                    self._augmented(draw(n, part), changes, *units)
-                    for n, part in zip(n_episodes, parts, strict=True)
+                    self._augmented(draw(n, part), changes, *units) for part in parts
                 ],
                 n_iter=self.n_iter,
                 learning_rate=self.learning_rate,

@@ -72,7 +72,8 @@ class UniversalDetector(BaseMetaDetector):
         the share of support rows below the threshold. Twice as many are set aside when
         support rows are ranked, where there are at least 20.
     max_support : int, default=2000
-        Largest number of support rows kept per task; more are thinned at random.
+        Largest number of support rows kept per task, labelled outliers and all others
+        apart; more are thinned at random.
     chronological : bool, default=False
         Whether each task's rows are in time order and a new task's support comes before
         its query: then what three or more tasks in `fit`, or those of `calibrate`, tell

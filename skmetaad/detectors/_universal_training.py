@@ -15,6 +15,8 @@ from skmetaad.thresholds import SHOTS, fleet_offsets, own_quantile
 # Shares of rows for which thresholds are kept with the weights.
 LEVELS = np.array([0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
 PRIOR = ("level", "center", "slope", "spread")
+# Rows that thresholds are tried on.
+N_FRESH = 64
 
 
 def meta_train(tasks, random_state, *, n_iter, n_draws, n_members):
@@ -62,11 +64,17 @@ def _tables(tasks):
 def _prior(tables, members, rng):
     """Return how thresholds follow from a support's own scores, by shots and share."""
     found = np.zeros((len(PRIOR), len(SHOTS), len(LEVELS)))
-    tables = [table for table in tables if len(table[0]) > 2 * SHOTS[-1]][:200]
+    inliers = [inlier for inlier, _ in tables]
+    large = [rows for rows in inliers if len(rows) >= SHOTS[-1] + N_FRESH]
     for i, n_support in enumerate(SHOTS):
+        used = large or [rows for rows in inliers if len(rows) >= 2 * n_support]
+        if not used:  # as for the next smaller number
+            found[:, i] = found[:, i - 1]
+            continue
+        n_rows = min(n_support + N_FRESH, *map(len, used))
         own, fresh = [], []
-        for inliers, _ in tables:
-            rows = rng.permutation(inliers)[: n_support + 64]
+        for rows in used[:200]:
+            rows = rng.permutation(rows)[:n_rows]
             state, seen = universal.adapt(
                 to_tensor(rows[None, :n_support]),
                 torch.ones(1, n_support, dtype=torch.bool),

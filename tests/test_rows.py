@@ -1,0 +1,50 @@
+"""The order of support rows, which must not matter."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skmetaad import SiameseDetector, UniversalDetector
+from skmetaad._rows import Rows, thin
+
+VALUES = st.sampled_from([0.0, -1.0, 1.0, 2.5, 1e-9, 1e17, np.nan])
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_rows_are_ordered_by_what_they_hold_alone(data):
+    n, d = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 4))
+    cells = st.lists(VALUES, min_size=n * d, max_size=n * d)
+    X = np.array(data.draw(cells)).reshape(n, d)
+    order = np.array(data.draw(st.permutations(range(n))))
+    y, code = np.ones(n, np.int8), np.zeros(n, np.int64)
+    most = data.draw(st.integers(1, n))
+    kept = thin(Rows(X, y, code, ()), most).X
+    np.testing.assert_array_equal(kept, thin(Rows(X[order], y, code, ()), most).X)
+    assert len(kept) == min(n, most)
+
+
+def test_other_tasks_do_not_change_the_order():
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=(30, 2)), np.full(30, 3e15)]
+    alone = thin(Rows(X, None, np.zeros(30, np.int64), ()), 10).X
+    both = np.r_[X, rng.normal(size=(30, 3)) * 1e18]
+    beside = thin(Rows(both, None, np.repeat([0, 1], 30), ("a", "b")), 10).X
+    np.testing.assert_array_equal(beside[:10], alone)
+
+
+@pytest.mark.parametrize("max_support", [20, 256])
+@pytest.mark.parametrize("kind", ["gaps", "huge"])
+def test_scores_do_not_depend_on_the_order_of_the_support(kind, max_support):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    if kind == "gaps":
+        X = rng.choice([0.0, 1.0, np.nan], size=(40, 3))
+        det = UniversalDetector(max_support=max_support)
+    else:
+        X = np.c_[X, np.full(40, 1.7e18)]
+        det = SiameseDetector(n_iter=3, max_support=max_support, random_state=0)
+    det.fit(X)
+    scores = det.adapt(X).decision_function(X)
+    np.testing.assert_array_equal(det.adapt(X[::-1]).decision_function(X), scores)
