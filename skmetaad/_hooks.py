@@ -8,7 +8,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._held_out import learned_offsets, two_fold_scores
 from skmetaad._ids import lookup
-from skmetaad._rows import Rows, check_features, padded, stack_states, thin, unpack
+from skmetaad._rows import (
+    Rows,
+    check_features,
+    check_rows,
+    padded,
+    stack_states,
+    thin,
+    unpack,
+)
 from skmetaad.episodes import blocks
 from skmetaad.thresholds import own_quantile, task_offsets
 
@@ -112,11 +120,11 @@ class Hooks(metaclass=ABCMeta):
     def _pooled(self, rows, max_rows):
         """Adapt to the rows of all tasks as one."""
         pool = Rows(rows.X, rows.y, np.zeros_like(rows.code), ())
-        return self._adapt_all(thin(pool, max_rows), offsets=False)[0]
+        return self._adapt_all(thin(pool, max_rows)[0], offsets=False)[0]
 
     def _judge(self, rows):
         """Adapt to the rows' tasks and take up their thresholds."""
-        state, offsets = self._adapt_all(thin(rows, self.max_support))
+        state, offsets = self._adapt_all(thin(rows, self.max_support)[0])
         self.task_ids_ = rows.ids
         self.state_ = state if rows.ids else {}
         self.task_offsets_ = offsets if rows.ids else offsets[:0]
@@ -146,6 +154,25 @@ class Hooks(metaclass=ABCMeta):
         """Return scores and the thresholds that go with them."""
         scores, code = self._by_task(X, task, self._score)
         return scores, self.offset_ if code is None else self.task_offsets_[code]
+
+    def _own_scores(self, X, y, task):
+        """Return scores of the rows adapted to, held out of it, and the thresholds."""
+        scores, offsets = self._scores(X, task)
+        if self._leaves_out_own:
+            return scores, offsets
+        support, place = thin(
+            check_rows(self, X, y, task, reset=False), self.max_support
+        )
+        step = self._step(support.X)
+        for tasks, index in blocks(
+            support.code, support.n_tasks, max_rows=step, split=False
+        ):
+            state = {name: value[tasks] for name, value in self.state_.items()}
+            found = self._held_out(*padded(support, index), state)
+            found = found[:, : index.shape[1]]
+            known = np.isfinite(found)
+            scores[place[index[known]]] = found[known]
+        return scores, offsets
 
     def _by_task(self, X, task, function, shape=()):
         """Apply function(state, X) to each task's rows; return it and the codes."""

@@ -9,12 +9,16 @@ def factorize(task, n_rows, name="task"):
     """Return codes 0..T-1 in order of first appearance, and the ids."""
     if task is None:
         return np.zeros(n_rows, dtype=np.int64), ()
+    refuse_masked(task, name, "a label for every row")
     values = _as_ids(task, n_rows, name)
     if values.dtype == object:
         codes = {}
-        code = np.fromiter(
-            (codes.setdefault(v, len(codes)) for v in values), np.int64, n_rows
-        )
+        try:
+            code = np.fromiter(
+                (codes.setdefault(v, len(codes)) for v in values), np.int64, n_rows
+            )
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}; expected hashable ids.") from None
         ids = tuple(codes)
     else:
         ids, first, code = np.unique(values, return_index=True, return_inverse=True)
@@ -51,6 +55,12 @@ def rows_by_code(code):
     """Return the rows of each code that occurs, in the order of codes."""
     order = np.argsort(code, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
+
+
+def refuse_masked(values, name, expected):
+    """Refuse a masked array that hides values; turned into an array it shows them."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} masks some values: expected {expected}.")
 
 
 def is_missing(value):

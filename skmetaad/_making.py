@@ -4,12 +4,13 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from skmetaad._ids import factorize, rows_by_code
+from skmetaad._ids import factorize, refuse_masked, rows_by_code
 from skmetaad.labels import EXPECTED, as_numbers
 
 
 def numbers(X, name):
     """Return an array of real numbers with at least two axes."""
+    refuse_masked(X, name, "NaN where a value is missing")
     X = np.asarray(X)
     if X.dtype.kind not in "biuf":
         try:
@@ -48,6 +49,7 @@ def checked_names(names, X, name):
 
 def outlier_labels(y, n_rows, name):
     """Return labels as int8 in {-1, 0, 1}."""
+    refuse_masked(y, name, "0 where a label is missing")
     y = np.asarray(y)
     if y.shape != (n_rows,):
         raise ValueError(

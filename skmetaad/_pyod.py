@@ -88,7 +88,8 @@ class PyODDetector(BaseMetaDetector):
         self.detector = detector
 
     def _meta_fit(self, X, y, code, rng):
-        if not callable(getattr(self.detector, "decision_function", None)):
+        origins = {(c.__module__, c.__name__) for c in type(self.detector).__mro__}
+        if ("pyod.models.base", "BaseDetector") not in origins:
             raise TypeError(
                 f"detector={self.detector!r}: expected a PyOD detector, such as KNN()."
             )
@@ -129,6 +130,12 @@ class PyODDetector(BaseMetaDetector):
     def _score(self, state, X):
         pairs = zip(state["detector"], X, strict=True)
         return np.stack([-np.ravel(d.decision_function(rows)) for d, rows in pairs])
+
+    def _held_out(self, X, y, mask, state):
+        scores = np.full(mask.shape, np.nan)
+        for i, rows in enumerate(mask & (y != -1)):
+            scores[i, rows] = -state["detector"][i].decision_scores_
+        return scores
 
     def _offsets(self, X, y, mask, state):
         return self._thresholds(state)

@@ -8,10 +8,12 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skmetaad._ids import factorize
+from skmetaad._ids import factorize, refuse_masked
 from skmetaad.labels import check_labels
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
+# Of values to learn from.
+LARGEST = 1e150
 # Of a sum, relative to that of its terms' sizes.
 ROUNDING = 1e-13
 
@@ -100,6 +102,11 @@ def check_rows(estimator, X, y, task, *, reset):
     """Validate rows, labels and task ids; raise where a task has outliers only."""
     X, y, task = unpack(X, y, task, int(estimator._any_width))
     X = check_features(estimator, X, reset=reset)
+    if reset and (np.abs(X) > LARGEST).any():
+        raise ValueError(
+            f"X holds {X[np.abs(X) > LARGEST][0]}: expected values whose squares are "
+            f"finite, of at most {LARGEST:.0e} in size."
+        )
     code, ids = factorize(task, len(X))
     y = check_labels(y, n_rows=len(X))
     if y is not None:
@@ -117,7 +124,12 @@ def check_features(estimator, X, *, reset):
     """Validate X as scikit-learn does, and name the column that holds text."""
     if not reset and _is_plain(estimator, X):
         return X
-    X = _as_rows(estimator, X)
+    refuse_masked(X, "X", "NaN where a value is missing")
+    times = _columns(X, "mM")
+    if times or getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
+        where = f" in column {times[0]!r}" if times else ""
+        raise ValueError(f"X holds times{where}: expected numbers.")
+    X = _as_rows(estimator, X, reset)
     try:
         return validate_data(
             estimator,
@@ -129,26 +141,37 @@ def check_features(estimator, X, *, reset):
     except ValueError as error:
         if "could not convert string" not in str(error):
             raise
-        text = [
-            name
-            for name, kind in getattr(X, "dtypes", {}).items()
-            if getattr(kind, "kind", "O") not in "biuf"
-        ]
+        text = _columns(X, "OSTU")
         where = f"column {text[0]!r}" if text else "a column"
         raise ValueError(
             f"X holds text in {where}: expected numbers ({error})."
         ) from error
 
 
-def _as_rows(estimator, X):
+def _columns(X, kinds):
+    """Return the names of a table's columns of some kinds."""
+    return [
+        name
+        for name, dtype in getattr(X, "dtypes", {}).items()
+        if getattr(dtype, "kind", "O") in kinds
+    ]
+
+
+def _as_rows(estimator, X, reset):
     """Flatten pictures (n, h, w) or (n, c, h, w) for a detector that has a shape."""
-    if getattr(X, "ndim", 2) not in (3, 4) or not hasattr(estimator, "image_shape"):
+    if not hasattr(estimator, "image_shape"):
         return X
-    expected = estimator.image_shape
+    pictures = getattr(X, "ndim", 2) in (3, 4)
+    if reset:
+        estimator._seen_shape = X.shape[1:] if pictures else None
+    if not pictures:
+        return X
+    expected, where = estimator.image_shape, "image_shape"
+    if expected is None:
+        expected, where = estimator._seen_shape, "the shape seen in fit"
     if expected is not None and _squeezed(expected) != _squeezed(X.shape[1:]):
         raise ValueError(
-            f"X holds pictures of shape {X.shape[1:]}: expected "
-            f"image_shape={expected!r}."
+            f"X holds pictures of shape {X.shape[1:]}: expected {where}={expected!r}."
         )
     return X.reshape(len(X), -1)
 
@@ -192,8 +215,9 @@ def _is_plain(estimator, X):
 def thin(rows, max_rows):
     """Sort each task's rows by content and keep at most `max_rows` of each label.
 
-    Sorting by content makes whatever follows independent of the order in which the
-    rows came; a fixed permutation of the sorted rows picks those that stay.
+    Returns them and their row numbers. Sorting by content makes whatever follows
+    independent of the order in which the rows came; a fixed permutation of the sorted
+    rows picks those that stay.
     """
     outlier = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
     order = _by_content(rows.X, rows.code * 2 + outlier)
@@ -209,7 +233,7 @@ def thin(rows, max_rows):
         ]
         order = np.concatenate(kept)
     y = None if rows.y is None else rows.y[order]
-    return Rows(rows.X[order], y, rows.code[order], rows.ids)
+    return Rows(rows.X[order], y, rows.code[order], rows.ids), order
 
 
 def _by_content(X, group):

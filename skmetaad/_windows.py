@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from skmetaad._making import check_count, outlier_labels
+from skmetaad._making import check_count, column_names, outlier_labels
 from skmetaad._task import Task, listed
 from skmetaad.labels import warn_zero_one
 
@@ -39,12 +39,14 @@ def from_windows(cls, series, width, step=1, *, labels=None, ids=None, rule="any
     Returns
     -------
     tasks : TaskCollection
-        Rows of width * n_features values, the oldest time step first.
+        Rows of width * n_features values, the oldest time step first. Names of columns
+        become such as "load[t-1]" and "load[t]".
 
     Raises
     ------
     ValueError
-        When a series is shorter than `width`, or arguments do not fit together.
+        When a series is shorter than `width`, arguments do not fit together, or series
+        name their columns differently.
     TypeError
         When `width` or `step` is not an int.
 
@@ -72,17 +74,43 @@ def from_windows(cls, series, width, step=1, *, labels=None, ids=None, rule="any
         tasks = cls(tasks)
         series, ids = [t.X for t in tasks], tasks.ids
         labels = [t.y for t in tasks]
+    parts = named_series(series, labels, ids)
+    columns = [t.feature_names for t in tasks or ()]
+    columns = shared_names(
+        columns or [column_names(values) for _, values, _ in parts],
+        [name for name, _, _ in parts],
+    )
     made, given = [], []
-    for name, values, y in named_series(series, labels, ids):
+    for name, values, y in parts:
         X = window_rows(values, width, step, name)
         if y is not None:
             y = outlier_labels(y, len(values), f"labels of series {name!r}")
             given.append(y)
             y = window_labels(y, width, step, rule)
-        made.append(Task(name, X, y))
+        made.append(Task(name, X, y, names_in_time(columns, width)))
     if given and tasks is None:
         warn_zero_one(np.concatenate(given), "argument labels")
     return cls(made)
+
+
+def shared_names(columns, ids):
+    """Return the names of all series' columns, if they have any; they must agree."""
+    named = [(own, name) for own, name in zip(columns, ids, strict=True) if own]
+    for own, name in named:
+        if own != named[0][0]:
+            raise ValueError(
+                f"series {named[0][1]!r} and {name!r} name their columns "
+                f"{named[0][0]} and {own}: expected the same names in the same order."
+            )
+    return named[0][0] if len(named) == len(ids) and named else None
+
+
+def names_in_time(columns, width):
+    """Return the names of a window's columns: load[t-1], load[t]."""
+    if columns is None:
+        return None
+    steps = [f"t-{back}" if back else "t" for back in range(width - 1, -1, -1)]
+    return tuple(f"{name}[{step}]" for step in steps for name in columns)
 
 
 def named_series(series, labels, ids):

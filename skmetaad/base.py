@@ -1,6 +1,7 @@
 """The contract of every detector: public methods here, hooks in the detectors."""
 
 import copy
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,6 +15,7 @@ from skmetaad._held_out import learned_offsets
 from skmetaad._hooks import Hooks
 from skmetaad._restore import restored_on_error
 from skmetaad._rows import check_features, check_rows, unpack
+from skmetaad.exceptions import LabelsIgnoredWarning
 from skmetaad.tasks import as_collection
 
 __all__ = ["BaseMetaDetector"]
@@ -29,9 +31,11 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
     ----------
     contamination : float, default=0.1
         Expected share of outliers among rows not labelled as outliers, in (0, 0.5].
-        It sets `offset_`: after `fit`, this share of the training rows is flagged;
-        after `adapt`, the expected share of a new task's inliers is, as estimated from
-        held-out support rows and from the tasks of `fit`.
+        It sets thresholds. `offset_`, for rows without a task, is such that this share
+        of the training rows, labelled outliers aside, is flagged after `fit`. A task's
+        is such that this share of its further inliers is expected to be, as estimated
+        from held-out support rows and from the tasks of `fit`. Rows that a task was
+        adapted to are more like it than further ones: `fit_predict` holds them out.
     max_support : int, default=256
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.
@@ -158,10 +162,11 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         Raises
         ------
         ValueError
-            When the rows, labels or task ids are not usable, or a task has no row that
-            is not labelled as outlier.
+            When the rows, labels, task ids or parameters are not usable, or a task has
+            no row that is not labelled as outlier.
         """
         check_is_fitted(self)
+        self._validate_params()
         adapted = copy.copy(self)
         rows = check_rows(adapted, X, y, task, reset=self._any_width)
         adapted._judge(rows)
@@ -203,6 +208,8 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         """
         check_is_fitted(self)
         self._validate_params()
+        if not isinstance(balanced, bool | np.bool_):
+            raise TypeError(f"balanced={balanced!r}: expected True or False.")
         if self.offset_prior_ is None:
             raise ValueError(
                 f"{type(self).__name__} sets thresholds without what other tasks tell: "
@@ -288,6 +295,10 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
     def fit_predict(self, X, y=None, *, task=None):
         """Meta-train, then label the training rows.
 
+        Rows of tasks are judged by what their task shows without them, since a row is
+        always like itself: by the other half of its task, by PyOD's training scores
+        (`PyODDetector`), or left out (`UniversalDetector`).
+
         Parameters
         ----------
         X : array-like of shape (n_rows, n_features), or TaskCollection
@@ -302,7 +313,13 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         labels : ndarray of shape (n_rows,) of int64
             +1 for inliers, -1 for outliers, each row judged by its own task.
         """
-        return self.fit(X, y, task=task).predict(X, task=task)
+        self.fit(X, y, task=task)
+        if not self.task_ids_:
+            return self.predict(X)
+        with warnings.catch_warnings():  # fit has given it
+            warnings.simplefilter("ignore", LabelsIgnoredWarning)
+            scores, offsets = self._own_scores(X, y, task)
+        return np.where(scores < offsets, -1, 1)
 
     def score(self, X, y=None, *, task=None, sample_weight=None):
         """Return the mean few-shot AUROC over tasks.

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from sklearn.utils import column_or_1d
 
-from skmetaad._ids import is_missing
+from skmetaad._ids import is_missing, refuse_masked
 from skmetaad.exceptions import LabelsIgnoredWarning
 
 __all__ = ["check_labels", "from_pyod_labels", "to_pyod_labels"]
@@ -54,6 +54,7 @@ def check_labels(y, *, n_rows=None, name="y"):
     """
     if y is None:
         return None
+    refuse_masked(y, name, "0 where a label is missing")
     y = as_numbers(column_or_1d(np.asarray(y), warn=True))
     if n_rows is not None and len(y) != n_rows:
         raise ValueError(

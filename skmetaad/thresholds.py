@@ -28,6 +28,11 @@ def own_quantile(scores, contamination):
     quantile : ndarray of shape (n_tasks,)
         Interpolated linearly; NaN where a task has no score.
 
+    Raises
+    ------
+    ValueError
+        When `scores` has not two axes, or `contamination` is out of range.
+
     Examples
     --------
     >>> import numpy as np
@@ -36,6 +41,12 @@ def own_quantile(scores, contamination):
     array([ 2., nan])
     """
     scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 2:
+        raise ValueError(
+            f"scores has shape {scores.shape}: expected (n_tasks, n_rows)."
+        )
+    if not 0 <= contamination <= 1:
+        raise ValueError(f"contamination={contamination!r}: expected [0, 1].")
     ordered = np.sort(scores, axis=1)  # NaNs come last
     n = np.isfinite(scores).sum(axis=1)
     at = contamination * np.maximum(n - 1, 0)

@@ -1,5 +1,6 @@
 """What a user relies on: fit, adapt, score, thresholds, labels, bad input."""
 
+import copy
 import pickle
 import warnings
 
@@ -242,6 +243,10 @@ def test_unfitted_adapt_raises(fleet):
             getattr(MetaPrototypeDetector(), method)(fleet[0].X)
 
 
+def _masked(X):
+    return np.ma.masked_array(np.ones(len(X)), mask=np.arange(len(X)) == 1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -256,12 +261,48 @@ def test_unfitted_adapt_raises(fleet):
         (lambda d, X: d.predict(X, task=["nobody"] * len(X)), "nobody"),
         (lambda d, X: d.predict(X[:, 0]), "2D array"),
         (lambda d, X: d.adapt([["a"] * 6]), "text"),
+        (lambda d, X: d.adapt(X.astype("M8[s]")), "holds times"),
+        (lambda d, X: d.adapt(np.ma.masked_less(X, 0)), "X masks .* expected NaN"),
+        (lambda d, X: d.adapt(X, task=_masked(X)), "task masks"),
+        (lambda d, X: d.adapt(X, -_masked(X)), "y masks .* expected 0"),
         (lambda d, X: d.adapt(TaskCollection([Task("a", X)]), np.ones(3)), "y was"),
     ],
 )
 def test_bad_input_is_named(fitted, fleet, call, message):
     with pytest.raises(ValueError, match=message):
         call(fitted, fleet[10].X)
+
+
+def test_ids_that_cannot_be_hashed_are_named(fitted, fleet):
+    X = fleet[0].X
+    ids = np.empty(len(X), object)
+    ids[:] = [[0]] * len(X)
+    with pytest.raises(TypeError, match="task: unhashable type"):
+        fitted.adapt(X, task=ids)
+
+
+def test_a_column_of_times_is_named(fleet):
+    X = pd.DataFrame(fleet[0].X).assign(when=pd.Timestamp("2020-01-01"))
+    with pytest.raises(ValueError, match="times in column 'when'"):
+        MetaPrototypeDetector().fit(X)
+
+
+def test_values_whose_squares_are_infinite_are_named(fleet):
+    X, y, task = fleet.arrays()
+    with pytest.raises(ValueError, match=r"X holds .*e\+19.* at most 1e\+150"):
+        MetaPrototypeDetector().fit(1e198 * X, y, task=task)
+
+
+@pytest.mark.parametrize("params", [{"max_support": 0}, {"contamination": 0.7}])
+def test_parameters_set_after_fit_are_checked_by_adapt(fitted, fleet, params):
+    changed = copy.deepcopy(fitted).set_params(**params)
+    with pytest.raises(ValueError, match=f"{next(iter(params))!r} parameter"):
+        changed.adapt(fleet[0].X)
+
+
+def test_calibrate_takes_no_word_for_balanced(fitted, fleet):
+    with pytest.raises(TypeError, match="balanced='no'"):
+        fitted.calibrate(fleet, balanced="no")
 
 
 def test_text_column_of_a_frame_is_named(fleet):

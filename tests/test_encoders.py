@@ -452,3 +452,13 @@ def test_dropout_is_off(digits):
     scores = det.fit(digits[:4]).score_samples(digits[5].X)
     np.testing.assert_array_equal(scores, det.score_samples(digits[5].X))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_pictures_have_the_shape_of_those_in_fit(digits):
+    X, _, task = digits[:4].arrays()
+    det = SiameseDetector(encoder="conv4", n_channels=4, n_iter=2)
+    det.fit(X.reshape(-1, 8, 8), task=task)
+    det.adapt(X[:5].reshape(-1, 1, 8, 8)).predict(X)
+    for call in (det.adapt, det.predict):
+        with pytest.raises(ValueError, match=r"\(4, 16\): expected the shape seen in"):
+            call(X.reshape(-1, 4, 16))

@@ -188,6 +188,7 @@ def mean_auroc(detector, tasks):
     return np.mean(list(few_shot_scores(detector, tasks, n_support=10).values()))
 
 
+@pytest.mark.slow
 def test_without_any_outlier_it_is_far_above_the_nearest_neighbour(fleet):
     knn = pytest.importorskip("pyod.models.knn").KNN(n_neighbors=1)
     gan = MetaGANDetector(negatives="generated", n_iter=1000, random_state=0)

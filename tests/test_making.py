@@ -291,3 +291,18 @@ def test_other_labels_do_not(make, y):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make(y)
+
+
+def test_windows_carry_the_names_of_columns_and_mix_none():
+    frame = pd.DataFrame({"load": np.arange(4.0), "heat": 1.0})
+    tasks = TaskCollection.from_windows({"a": frame, "b": frame}, 2)
+    names = ("load[t-1]", "heat[t-1]", "load[t]", "heat[t]")
+    assert tasks.feature_names == names
+    assert tasks[0].X[0].tolist() == [0, 1, 1, 1]
+    swapped = frame[["heat", "load"]]
+    series = {"a": frame, "b": swapped}
+    for form in (series, [Task(k, v) for k, v in series.items()]):
+        with pytest.raises(ValueError, match="series 'a' and 'b' name their columns"):
+            TaskCollection.from_windows(form, 2)
+    plain = TaskCollection.from_windows([frame, frame.to_numpy()], 2)
+    assert plain.feature_names is None

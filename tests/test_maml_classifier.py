@@ -161,6 +161,7 @@ def test_outer_gradient_equals_plain_loop(algorithm, labels):
         np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 def test_pictures_of_unseen_classes_are_told_apart():
     rng = np.random.default_rng(0)
     patterns = np.kron(rng.random((60, 4, 4)) < 0.4, np.ones((2, 2)))

@@ -2,11 +2,13 @@
 
 import importlib
 import pickle
+import re
 import warnings
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -163,9 +165,15 @@ def test_all_rows_are_kept_unless_told_otherwise():
         PyODDetector(made("KNN"), max_support=2.5).fit(X)
 
 
-def test_what_is_no_pyod_detector_is_named(fleet):
-    with pytest.raises(TypeError, match="detector='knn'"):
-        PyODDetector("knn").fit(fleet)
+@pytest.mark.parametrize("detector", ["knn", IsolationForest()])
+def test_what_is_no_pyod_detector_is_named(fleet, detector):
+    with pytest.raises(TypeError, match=f"detector={re.escape(repr(detector))}: exp"):
+        PyODDetector(detector).fit(fleet)
+
+
+def test_a_class_is_no_detector(fleet):
+    with pytest.raises(TypeError, match="detector=<class 'pyod.models.knn.KNN'>"):
+        PyODDetector(type(made("KNN"))).fit(fleet)
 
 
 def test_too_few_rows_for_pyod_are_a_clear_error(fleet):

@@ -20,17 +20,17 @@ def test_rows_are_ordered_by_what_they_hold_alone(data):
     order = np.array(data.draw(st.permutations(range(n))))
     y, code = np.ones(n, np.int8), np.zeros(n, np.int64)
     most = data.draw(st.integers(1, n))
-    kept = thin(Rows(X, y, code, ()), most).X
-    np.testing.assert_array_equal(kept, thin(Rows(X[order], y, code, ()), most).X)
+    kept = thin(Rows(X, y, code, ()), most)[0].X
+    np.testing.assert_array_equal(kept, thin(Rows(X[order], y, code, ()), most)[0].X)
     assert len(kept) == min(n, most)
 
 
 def test_other_tasks_do_not_change_the_order():
     rng = np.random.default_rng(0)
     X = np.c_[rng.normal(size=(30, 2)), np.full(30, 3e15)]
-    alone = thin(Rows(X, None, np.zeros(30, np.int64), ()), 10).X
+    alone = thin(Rows(X, None, np.zeros(30, np.int64), ()), 10)[0].X
     both = np.r_[X, rng.normal(size=(30, 3)) * 1e18]
-    beside = thin(Rows(both, None, np.repeat([0, 1], 30), ("a", "b")), 10).X
+    beside = thin(Rows(both, None, np.repeat([0, 1], 30), ("a", "b")), 10)[0].X
     np.testing.assert_array_equal(beside[:10], alone)
 
 

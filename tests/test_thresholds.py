@@ -315,3 +315,11 @@ def test_a_fleet_of_tasks_of_two_rows_does_not_flag_most_of_a_larger_one():
     new = det.adapt(TaskCollection([Task(t.id, t.X[:20]) for t in fleet[50:]]))
     flagged = [new.predict(t.X[20:], task=[t.id] * 180) == -1 for t in fleet[50:]]
     assert np.mean(flagged) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("scores", "share", "message"), [([1.0], 0.1, "shape"), ([[1.0]], 3, "contaminat")]
+)
+def test_scores_and_shares_that_cannot_be_are_named(scores, share, message):
+    with pytest.raises(ValueError, match=message):
+        own_quantile(scores, share)

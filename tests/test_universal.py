@@ -452,3 +452,11 @@ def test_a_second_look_at_tied_rows_does_not_depend_on_larger_tables_beside():
             det.adapt(rows).score_samples(rows),
             atol=1e-9,
         )
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-13, 1e20])
+def test_the_unit_of_a_table_does_not_matter(unit):
+    X = np.random.default_rng(0).normal(size=(100, 4))
+    scores = UniversalDetector().fit(X).score_samples(X)
+    scaled = UniversalDetector().fit(X * unit).score_samples(X * unit)
+    np.testing.assert_allclose(scaled, scores, atol=1e-9)

@@ -72,6 +72,12 @@ def limits(
     return low, high
 
 
+def spans(state: State) -> Tensor:
+    """Return how far apart the ends of each column are; a bit where it is constant."""
+    span = state["high"] - state["low"]
+    return torch.where(span > 0, span, 1e-12)
+
+
 def gaps(X: Tensor, own: Tensor, state: State) -> Tensor:
     """Return log widths (T, R, d) of the m nearest ranks, over the uniform ones."""
     ordered, n = state["sorted"], state["known"][..., None]
@@ -84,7 +90,7 @@ def gaps(X: Tensor, own: Tensor, state: State) -> Tensor:
     high = high.minimum((n - 1).clamp_min(0))
     below = torch.minimum(ordered.gather(2, low.minimum(high)), values)
     above = torch.maximum(ordered.gather(2, high), values)
-    span = (state["high"] - state["low"])[..., None].clamp_min(1e-12)
+    span = spans(state)[..., None]
     uniform = (2 * m / n.clamp_min(1)).clamp_max(1.0)
     return ((((above - below) / span + 1e-3) / (uniform + 1e-3)).log()).mT
 
@@ -109,7 +115,7 @@ def value_evidence(
     tail = -((2 * middle + 1) / (n + 1)).log()
     rarity = -((equal + 0.5) / (n + 1)).log()
     low, high = limits(below + equal, above + equal, own, state)
-    span = (state["high"] - state["low"])[:, None].clamp_min(1e-12)
+    span = spans(state)[:, None]
     filled = torch.where(missing, low, X)
     outside = torch.maximum(low - filled, filled - high).clamp_min(0.0) / span
     outside = outside.clamp_max(1e299)

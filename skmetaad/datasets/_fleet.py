@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skmetaad._making import check_share, generator
+from skmetaad._making import check_count, check_share, generator
 from skmetaad.tasks import Task, TaskCollection
 
 
@@ -46,6 +46,8 @@ def make_fleet(
     ------
     ValueError
         When a number is out of range.
+    TypeError
+        When a count is not an int.
 
     Examples
     --------
@@ -58,8 +60,7 @@ def make_fleet(
         ("n_rows", n_rows, 1),
         ("n_features", n_features, 2),
     ):
-        if value < low:
-            raise ValueError(f"{name}={value!r}: expected at least {low}.")
+        check_count(name, value, low)
     check_share("outlier_fraction", outlier_fraction)
     rng = generator(random_state)
     n_hidden = max(1, n_features // 3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skmetaad._making import check_count
 from skmetaad._task import Task
 from skmetaad.tasks import TaskCollection
 
@@ -38,6 +39,13 @@ def make_tables(
         Tables with ids ``table-0``, ``table-1``, ..., of different widths, labelled -1
         and +1.
 
+    Raises
+    ------
+    ValueError
+        When `n_tasks` is less than 1.
+    TypeError
+        When `n_tasks` is not an int.
+
     References
     ----------
     .. [1] Han et al. (2022). ADBench: Anomaly Detection Benchmark. NeurIPS.
@@ -50,6 +58,7 @@ def make_tables(
     >>> tables.ids
     ('table-0', 'table-1', 'table-2')
     """
+    check_count("n_tasks", n_tasks)
     rng = np.random.default_rng(random_state)
     made = []
     for i in range(n_tasks):

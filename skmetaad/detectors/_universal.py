@@ -12,6 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from skmetaad._compat import Interval
 from skmetaad._held_out import learned_offsets
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core import doubt, explain, scorer, universal
@@ -129,7 +130,11 @@ class UniversalDetector(BaseMetaDetector):
         **BaseMetaDetector._parameter_constraints,
         "weights": [str, os.PathLike, dict],
         "chronological": ["boolean"],
-        "n_jobs": [Integral, None],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
     }
 
     def __init__(
