@@ -144,6 +144,15 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns seen in `fit`, when `X` has names.
 
+    See Also
+    --------
+    to_pyod : Judges the rows of `fit` as well, each held out.
+
+    Notes
+    -----
+    Thresholds are those of rows to come. The rows of `fit` lie near themselves, so that
+    `fit_predict`, which here is `fit` and `predict`, flags few of them.
+
     Examples
     --------
     >>> from sklearn.frozen import FrozenEstimator
