@@ -296,8 +296,9 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         """Meta-train, then label the training rows.
 
         Rows of tasks are judged by what their task shows without them, since a row is
-        always like itself: by the other half of its task, by PyOD's training scores
-        (`PyODDetector`), or left out (`UniversalDetector`).
+        always like itself: by the other half of its task, left out alone
+        (`MetaPrototypeDetector`, `UniversalDetector`), or by PyOD's training scores
+        (`PyODDetector`).
 
         Parameters
         ----------

@@ -149,8 +149,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         inliers and the query from the second, so that drift is part of the training.
     contamination_in_support : float, default=0.0
         Share of the support rows of meta-training's episodes that are outliers not
-        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
-        nobody has looked through.
+        labelled as such, in [0, 0.5]. Prepares for supports that nobody has looked
+        through.
     n_iter : int, default=500
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
@@ -174,9 +174,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         0: thresholds from the tasks of training. Unused where tasks are held out by
         `early_stopping` or from several networks, or with fewer than three tasks.
     contamination : float, default=0.1
-        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
-        sets the threshold: of training rows after `fit`, of a new task's inliers after
-        `adapt`.
+        Share of rows not labelled as outliers to be flagged, in (0, 0.5]: that of
+        false alarms where the outliers of `fit` are labelled, else of all rows, hidden
+        outliers among them.
     max_support : int, default=256
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.

@@ -24,8 +24,8 @@ class MetaPrototypeDetector(EncoderDetector):
     r"""Prototypical network for tasks with a few normal rows.
 
     A network :math:`f` embeds rows such that a task's inliers lie near the mean of its
-    embedded support, the prototype [1]_. There is one class only; what it is weighed
-    against is, as in [2]_, a learned null class: the bias of the score. A row x scores
+    embedded support, the prototype [1]_. There is one class only; where [2]_ weighs it
+    against a null class at the origin, here it is a learned level. A row x scores
 
     .. math:: s(x) = b_K - \sum_c w_{c,K} \log \sqrt{d_c(x)^2 + \epsilon^2}
 
@@ -59,8 +59,8 @@ class MetaPrototypeDetector(EncoderDetector):
         Activation between the encoder's layers.
     encoder : {"dense", "conv4"} or callable, default="dense"
         The embedding network. "conv4" is for pictures, see `image_shape`. A callable
-        takes the number of features and returns a `torch.nn.Module` that maps rows
-        (R, d) to embeddings (R, e), without buffers.
+        takes the number of features and makes a `torch.nn.Module` that maps rows (R, d)
+        to embeddings (R, e), without buffers. Its weights are drawn anew.
     image_shape : tuple of int or None, default=None
         Height and width, or channels, height and width, of the pictures whose pixels
         are the features, for "conv4". None: one channel, square.
@@ -105,8 +105,8 @@ class MetaPrototypeDetector(EncoderDetector):
         largest number; one is drawn per meta-batch.
     n_support_outliers : int or tuple of (int, int), default=0
         Labelled outliers in the support of meta-training's episodes, where a task has
-        some to spare. A tuple gives the smallest and the largest number. Detectors
-        trained so make more of labelled outliers in a new task's support.
+        some to spare. A tuple gives the smallest and the largest number. Of little
+        use here: distances count labelled rows without being trained for it.
     n_query : int, default=32
         Query rows per episode of meta-training, half of them outliers.
     negatives : str, default="auto"
@@ -125,8 +125,8 @@ class MetaPrototypeDetector(EncoderDetector):
         inliers and the query from the second, so that drift is part of the training.
     contamination_in_support : float, default=0.0
         Share of the support rows of meta-training's episodes that are outliers not
-        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
-        nobody has looked through.
+        labelled as such, in [0, 0.5]. Prepares for supports that nobody has looked
+        through.
     n_iter : int, default=300
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
@@ -150,9 +150,9 @@ class MetaPrototypeDetector(EncoderDetector):
         0: thresholds from the tasks of training. Unused where tasks are held out by
         `early_stopping` or from several networks, or with fewer than three tasks.
     contamination : float, default=0.1
-        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
-        sets the threshold: of training rows after `fit`, of a new task's inliers after
-        `adapt`.
+        Share of rows not labelled as outliers to be flagged, in (0, 0.5]: that of
+        false alarms where the outliers of `fit` are labelled, else of all rows, hidden
+        outliers among them.
     max_support : int, default=256
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.

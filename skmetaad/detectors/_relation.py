@@ -28,8 +28,8 @@ class RelationNetworkDetector(EncoderDetector):
         Activation between the encoder's layers.
     encoder : {"dense", "conv4"} or callable, default="dense"
         The embedding network. "conv4" is for pictures, see `image_shape`. A callable
-        takes the number of features and returns a `torch.nn.Module` that maps rows
-        (R, d) to embeddings (R, e), without buffers.
+        takes the number of features and makes a `torch.nn.Module` that maps rows (R, d)
+        to embeddings (R, e), without buffers. Its weights are drawn anew.
     image_shape : tuple of int or None, default=None
         Height and width, or channels, height and width, of the pictures whose pixels
         are the features, for "conv4". None: one channel, square.
@@ -78,8 +78,8 @@ class RelationNetworkDetector(EncoderDetector):
         inliers and the query from the second.
     contamination_in_support : float, default=0.0
         Share of the support rows of meta-training's episodes that are outliers not
-        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
-        nobody has looked through.
+        labelled as such, in [0, 0.5]. Prepares for supports that nobody has looked
+        through.
     n_iter : int, default=300
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
@@ -103,9 +103,9 @@ class RelationNetworkDetector(EncoderDetector):
         0: thresholds from the tasks of training. Unused where tasks are held out by
         `early_stopping`, or with fewer than three tasks.
     contamination : float, default=0.1
-        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
-        sets the threshold: of training rows after `fit`, of a new task's inliers after
-        `adapt`.
+        Share of rows not labelled as outliers to be flagged, in (0, 0.5]: that of
+        false alarms where the outliers of `fit` are labelled, else of all rows, hidden
+        outliers among them.
     max_support : int, default=256
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.

@@ -9,8 +9,9 @@ class MetaSVDDDetector(EncoderDetector):
     r"""Deep SVDD whose hypersphere adapts to a task in closed form.
 
     Deep SVDD [1]_ trains a network that maps a table's rows into a small sphere. Here
-    the network is trained over tasks, as in [2]_, and a new task only sets the centre,
-    the mean of its embedded support inliers. With the covariance below, the sphere
+    the network is trained over tasks, and with outliers in every query. A new task only
+    sets the centre, the mean of its embedded support inliers, in place of the quadratic
+    program that [2]_ solves. With the covariance below, the sphere
     becomes an ellipsoid:
 
     .. math:: s(x) = a \, (R_K - (f(x) - c)^\top \Sigma^{-1} (f(x) - c)), \quad
@@ -33,8 +34,8 @@ class MetaSVDDDetector(EncoderDetector):
         Activation between the encoder's layers.
     encoder : {"dense", "conv4"} or callable, default="dense"
         The embedding network. "conv4" is for pictures, see `image_shape`. A callable
-        takes the number of features and returns a `torch.nn.Module` that maps rows
-        (R, d) to embeddings (R, e), without buffers.
+        takes the number of features and makes a `torch.nn.Module` that maps rows (R, d)
+        to embeddings (R, e), without buffers. Its weights are drawn anew.
     image_shape : tuple of int or None, default=None
         Height and width, or channels, height and width, of the pictures whose pixels
         are the features, for "conv4". None: one channel, square.
@@ -63,8 +64,8 @@ class MetaSVDDDetector(EncoderDetector):
         largest number; one is drawn per meta-batch.
     n_support_outliers : int or tuple of (int, int), default=0
         Labelled outliers in the support of meta-training's episodes, where a task has
-        some to spare. A tuple gives the smallest and the largest number. Detectors
-        trained so make more of labelled outliers in a new task's support.
+        some to spare. A tuple gives the smallest and the largest number. Of little
+        use here: distances count labelled rows without being trained for it.
     n_query : int, default=32
         Query rows per episode of meta-training, half of them outliers.
     negatives : str, default="auto"
@@ -83,8 +84,8 @@ class MetaSVDDDetector(EncoderDetector):
         inliers and the query from the second.
     contamination_in_support : float, default=0.0
         Share of the support rows of meta-training's episodes that are outliers not
-        labelled as such, in [0, 0.5]. Detectors trained so withstand supports that
-        nobody has looked through.
+        labelled as such, in [0, 0.5]. Prepares for supports that nobody has looked
+        through.
     n_iter : int, default=300
         Largest number of meta-iterations (outer steps).
     meta_batch_size : int, default=16
@@ -108,9 +109,9 @@ class MetaSVDDDetector(EncoderDetector):
         0: thresholds from the tasks of training. Unused where tasks are held out by
         `early_stopping`, or with fewer than three tasks.
     contamination : float, default=0.1
-        Expected share of outliers among rows not labelled as outliers, in (0, 0.5]. It
-        sets the threshold: of training rows after `fit`, of a new task's inliers after
-        `adapt`.
+        Share of rows not labelled as outliers to be flagged, in (0, 0.5]: that of
+        false alarms where the outliers of `fit` are labelled, else of all rows, hidden
+        outliers among them.
     max_support : int, default=256
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.
