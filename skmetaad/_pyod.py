@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from skmetaad._compat import Interval
+from skmetaad._ids import rows_by_code
 from skmetaad.base import BaseMetaDetector
 
 
@@ -126,6 +127,18 @@ class PyODDetector(BaseMetaDetector):
                 f"{type(detector).__name__} cannot be fitted on {len(X)} rows of a "
                 f"task: {error}"
             ) from error
+
+    def _in_blocks(self, X, code, function, shape=()):
+        # All rows of a task at once, and no others: some detectors rank them together.
+        X = X.astype(np.float64, copy=False)
+        if code is None:
+            return function(self.reference_, X[None])[0]
+        result = np.empty((len(X), *shape))
+        for rows in rows_by_code(code):
+            one = code[rows[:1]]
+            state = {name: value[one] for name, value in self.state_.items()}
+            result[rows] = function(state, X[rows][None])[0]
+        return result
 
     def _score(self, state, X):
         pairs = zip(state["detector"], X, strict=True)

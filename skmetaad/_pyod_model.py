@@ -1,11 +1,9 @@
 """The PyOD side of the bridge; importing this module imports PyOD."""
 
-import numpy as np
 from pyod.models.base import BaseDetector
 from sklearn.utils.validation import check_is_fitted
 
-from skmetaad._compat import safe_indexing
-from skmetaad.compose import adapt
+from skmetaad.compose import adapt, held_out_scores
 from skmetaad.tasks import as_collection
 
 
@@ -32,7 +30,7 @@ class AdaptedDetector(BaseDetector):
             )
         self._set_n_classes(y)
         self.detector_ = adapt(self.estimator, X)
-        self.decision_scores_ = -self._held_out(X)
+        self.decision_scores_ = -held_out_scores(self.estimator, self.detector_, X)
         self._process_decision_scores()
         return self
 
@@ -40,16 +38,3 @@ class AdaptedDetector(BaseDetector):
         """Return outlier scores, higher = more abnormal."""
         check_is_fitted(self, ["decision_scores_", "threshold_", "labels_"])
         return -self.detector_.score_samples(X)
-
-    def _held_out(self, X):
-        """Return how normal each row is for a detector that did not see it."""
-        n_folds = min(5, len(X))
-        if n_folds == 1 or getattr(self.detector_, "_leaves_out_own", False):
-            return self.detector_.score_samples(X)
-        # Dealt out at random, since tables are often sorted.
-        fold = np.random.default_rng(0).permutation(len(X)) % n_folds
-        scores = np.empty(len(X))
-        for f in range(n_folds):
-            seen, unseen = safe_indexing(X, fold != f), safe_indexing(X, fold == f)
-            scores[fold == f] = adapt(self.estimator, seen).score_samples(unseen)
-        return scores

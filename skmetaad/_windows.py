@@ -1,6 +1,6 @@
 """Tasks of sliding windows over time series."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -129,6 +129,9 @@ def named_series(series, labels, ids):
     elif not isinstance(series, list | tuple):
         series = [series]
         labels = None if labels is None else [labels]
+    for name, value in (("ids", ids), ("labels", labels)):
+        if value is not None and not isinstance(value, Iterable):
+            raise TypeError(f"{name}={value!r}: expected one entry per series.")
     ids = list(range(len(series))) if ids is None else list(ids)
     labels = [None] * len(series) if labels is None else list(labels)
     for name, value in (("ids", ids), ("labels", labels)):

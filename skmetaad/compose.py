@@ -1,14 +1,19 @@
 """Meta-detectors inside pipelines, searches and other libraries' loops."""
 
+import warnings
+
+import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from skmetaad._compat import safe_indexing
 from skmetaad._pyod import PyODDetector, to_pyod
 from skmetaad._rows import unpack
 from skmetaad._steps import replaced, walk
+from skmetaad.exceptions import LabelsIgnoredWarning
 
 __all__ = ["FewShotDetector", "PyODDetector", "adapt", "decide", "to_pyod"]
 
@@ -81,6 +86,31 @@ def _adapt_pipeline(pipeline, X, y, task):
     return replaced(pipeline, steps=[*before.steps, last])
 
 
+def held_out_scores(estimator, adapted, X, y=None):
+    """Return how normal each row adapted to is for a detector that did not see it.
+
+    Each fifth of the rows is scored by `estimator` adapted to the others. Rows labelled
+    as outliers are scored by `adapted`, which saw them all.
+    """
+    scores = adapted.score_samples(X)
+    if getattr(adapted, "_leaves_out_own", False):
+        return scores
+    y = np.ones(len(scores)) if y is None else np.asarray(y)
+    rows = np.flatnonzero(y != -1)
+    n_folds = min(5, len(rows))
+    if n_folds < 2:
+        return scores
+    # Dealt out at random, since tables are often sorted.
+    fold = np.full(len(scores), -1)
+    fold[rows] = np.random.default_rng(0).permutation(len(rows)) % n_folds
+    for f in range(n_folds):
+        seen = fold != f
+        labels = y[seen] if (y == -1).any() else None
+        one = adapt(estimator, safe_indexing(X, seen), labels)
+        scores[~seen] = one.score_samples(safe_indexing(X, ~seen))
+    return scores
+
+
 def _transform(step, X, task):
     if task is not None and hasattr(step, "adapt"):
         return step.transform(X, task=task)
@@ -146,12 +176,7 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
 
     See Also
     --------
-    to_pyod : Judges the rows of `fit` as well, each held out.
-
-    Notes
-    -----
-    Thresholds are those of rows to come. The rows of `fit` lie near themselves, so that
-    `fit_predict`, which here is `fit` and `predict`, flags few of them.
+    to_pyod : The same for loops over PyOD's detectors.
 
     Examples
     --------
@@ -234,12 +259,36 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.detector_.predict(X)
 
+    def fit_predict(self, X, y=None):
+        """Adapt to the rows of one task, and label them.
+
+        A row is always like itself, so each is judged by what a fifth of the rows, its
+        own among them, is left out of. `predict` flags few of the rows adapted to.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Rows.
+        y : array-like of shape (n_rows,), default=None
+            Labels: -1 outlier, +1 inlier, 0 unlabelled.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_rows,)
+            +1 for inliers, -1 for outliers.
+        """
+        self.fit(X, y)
+        with warnings.catch_warnings():  # fit has given it
+            warnings.simplefilter("ignore", LabelsIgnoredWarning)
+            scores = held_out_scores(self.estimator, self.detector_, X, y)
+        return np.where(scores < self.offset_, -1, 1)
+
     @property
     def offset_(self):
         """The adapted detector's threshold."""
         check_is_fitted(self)
         detector = self.detector_
-        if isinstance(detector, Pipeline):
+        while isinstance(detector, Pipeline):
             detector = detector.steps[-1][1]
         return detector.offset_
 

@@ -153,7 +153,7 @@ def few_shot_scores(
 def _measure(metric):
     if callable(metric):
         return metric
-    if metric not in METRICS:
+    if not isinstance(metric, str) or metric not in METRICS:
         raise ValueError(
             f"metric={metric!r}: expected one of {sorted(METRICS)} or a callable."
         )
@@ -182,6 +182,14 @@ def _by_task(estimator, X, y, task):
         y = check_labels(y, n_rows=len(X))
     y = np.ones(len(X), np.int8) if y is None else np.where(y < 0, -1, 1)
     return X, y.astype(np.int8), ids, members
+
+
+def most_support(estimator, X, y, task):
+    """Return how many support rows the smallest task gives, and its id."""
+    _, y, ids, members = _by_task(estimator, X, y, task)
+    sizes = [int((y[rows] == 1).sum()) // 2 for rows in members]
+    least = int(np.argmin(sizes))
+    return sizes[least], ids[least]
 
 
 def _draw(name, rows, y, n_support, n_outliers, contamination, rng):

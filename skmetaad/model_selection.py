@@ -8,6 +8,7 @@ from skmetaad._compat import safe_indexing
 from skmetaad._ids import factorize
 from skmetaad._making import check_count, check_share, id_array, outlier_labels
 from skmetaad.episodes import draw_support_query
+from skmetaad.labels import warn_zero_one
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
 __all__ = ["LeaveOneTaskOut", "TaskKFold", "TaskShuffleSplit", "support_query_split"]
@@ -248,6 +249,8 @@ def support_query_split(
 def _split_rows(X, y, task, n_support, options):
     X, ids, members = by_task(X, task)
     labels = np.ones(len(X), np.int8) if y is None else outlier_labels(y, len(X), "y")
+    if y is not None:
+        warn_zero_one(labels, "y")
     support, query, known = [], [], []
     for name, rows in zip(ids, members, strict=True):
         kept, rest, told = _split_task(name, labels[rows], n_support, options)

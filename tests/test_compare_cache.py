@@ -122,3 +122,17 @@ def test_a_cache_that_cannot_be_made_is_bad_input(tasks, tmp_path, capsys):
     (tmp_path / "cache").write_text("a file")
     assert compare(*arguments(tasks, tmp_path, "out.csv")) == 2
     assert "--cache" in capsys.readouterr().err
+
+
+def test_failures_that_may_pass_are_tried_again(tasks, tmp_path, monkeypatch, capsys):
+    def no_memory(*args):
+        raise MemoryError("out of memory")
+
+    args = ("--tasks", tasks, "--shots", "2", "--detectors", "metasvdd", "--folds", "2")
+    args += ("--cache", tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(_run, "_adapted", no_memory)
+        compare(*args)
+    assert "out of memory" in capsys.readouterr().out
+    compare(*args)
+    assert "out of memory" not in capsys.readouterr().out

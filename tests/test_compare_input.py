@@ -16,6 +16,7 @@ from _comparing import (
 
 from skmetaad import TaskCollection
 from skmetaad.__main__ import main
+from skmetaad._compare import _command
 from skmetaad._compare._audit import audit
 from skmetaad._compare._data import Collection, Fold, HeldOut
 
@@ -164,3 +165,35 @@ def test_a_detector_that_fails_is_footnoted_and_gives_exit_code_1(tmp_path, caps
     out = capsys.readouterr().out
     assert "fit failed: " in out
     assert "> KNN" in out
+
+
+def test_series_shorter_than_a_window_are_named(tmp_path, capsys):
+    folder = save_split(tmp_path / "c")
+    short = dict(np.load(folder / "m3.npz"))
+    np.savez(folder / "m3.npz", **{**short, "X_train": short["X_train"][:5]})
+    args = ["--tasks", folder, "--window", "8:4", "--shots", "2"]
+    assert compare(*args, "--detectors", "metasvdd") == 0
+    assert "1 series are left out, as a part is shorter" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"text"])
+def test_a_file_that_is_no_archive_is_named(tmp_path, capsys, content):
+    folder = save_single(tmp_path / "c")
+    (folder / "odd.npz").write_bytes(content)
+    assert compare("--tasks", folder, "--detectors", "metasvdd") == 2
+    assert "odd.npz is no archive" in capsys.readouterr().err
+
+
+def test_tasks_with_nothing_to_train_on_beside_them_are_left_out(tmp_path, capsys):
+    folder = save_single(tmp_path / "c", n_tasks=2)
+    first = dict(np.load(folder / "t0.npz"))
+    np.savez(folder / "t0.npz", X=first["X"], y=np.ones(40, np.int64))
+    assert compare("--tasks", folder, "--detectors", "metasvdd") == 2
+    assert "no held-out task with both" in capsys.readouterr().err
+
+
+def test_a_run_without_a_result_draws_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_command, "run", lambda *args, **options: ([], []))
+    args = ["--tasks", save_split(tmp_path / "c"), "--detectors", "metasvdd"]
+    assert compare(*args, "--html", tmp_path / "page.html") == 2
+    assert "there is nothing to draw" in capsys.readouterr().err

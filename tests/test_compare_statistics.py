@@ -236,3 +236,16 @@ def test_the_summary_file_holds_what_is_printed(capsys, tmp_path):
             assert cells[1] == f"{worse:.2f}"
             assert cells[2] == f"{float(row['auroc_p']):.2g}"
             assert cells[3] == f"{float(row['auroc_p_holm']):.2g}"
+
+
+def test_means_over_some_of_the_draws_are_not_compared():
+    both = [
+        replace(r, seed=seed, auroc=r.auroc + seed / 10)
+        for r in records_of({"KNN": BASE, "PCA": BASE})
+        for seed in (0, 1)
+    ]
+    less = [r for r in both if (r.method, r.task, r.seed) != ("PCA", TASKS[0], 1)]
+    found = summarize(less, "auroc")
+    assert found["KNN", 5].n_tasks == 8
+    assert found["PCA", 5].n_tasks == 7
+    assert (found["PCA", 5].wins, found["PCA", 5].losses) == (0, 0)

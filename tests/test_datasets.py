@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skmetaad.datasets import load_directory, make_fleet
+from skmetaad.datasets import load_directory, make_fleet, make_tables
 from skmetaad.tasks import TaskCollection
 
 # ------------------------------------------------------------------------- make_fleet
@@ -227,3 +227,23 @@ def test_real_characters_become_tasks():
     tasks = TaskCollection.from_classes(X, character, max_outliers=20, random_state=0)
     assert len(tasks) == 261
     assert all((len(t), t.n_outliers, t.n_features) == (40, 20, 784) for t in tasks)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"n_tasks": "a"}, TypeError, "n_tasks='a'"),
+        ({"n_rows": 100}, TypeError, "n_rows=100: expected .low, high"),
+        ({"n_rows": (1, 50)}, ValueError, "n_rows=1: expected an int, at least 20"),
+        ({"n_rows": (90, 50)}, ValueError, r"n_rows=\(90, 50\)"),
+        ({"n_features": (0, 3)}, ValueError, "n_features=0"),
+    ],
+)
+def test_ranges_of_tables_that_cannot_be_are_named(params, error, message):
+    with pytest.raises(error, match=message):
+        make_tables(**{"n_tasks": 1, **params})
+
+
+def test_counts_of_a_fleet_are_ints():
+    with pytest.raises(TypeError, match="n_tasks='a'"):
+        make_fleet(n_tasks="a")

@@ -4,8 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 
 from skmetaad import (
+    FewShotDetector,
     MetaPrototypeDetector,
     PyODDetector,
     SiameseDetector,
@@ -68,3 +72,34 @@ def test_labels_that_are_ignored_are_warned_of_once():
         UniversalDetector().fit_predict(X, (y == -1).astype(int), task=task)
         SiameseDetector(n_iter=2).fit_predict(X, (y == -1).astype(int), task=task)
     assert [w.category for w in seen] == [LabelsIgnoredWarning] * 2
+
+
+@pytest.fixture(scope="module")
+def machines():
+    fleet = make_fleet(n_tasks=22, n_rows=100, random_state=0)
+    det = MetaPrototypeDetector(n_iter=80, random_state=0).fit(fleet[:20])
+    return det, fleet[20:]
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_rows_of_a_new_task_are_held_out_too(machines, labelled):
+    det, new = machines
+    for task in new:
+        labels = FewShotDetector(FrozenEstimator(det)).fit_predict(
+            task.X, task.y if labelled else None
+        )
+        assert ((labels == -1) & (task.y == 1)).mean() < 0.15
+        assert (labels[task.y == -1] == -1).mean() > 0.5
+
+
+def test_the_last_row_that_is_no_outlier_is_an_inlier(machines):
+    det, new = machines
+    few = FewShotDetector(FrozenEstimator(det))
+    assert few.fit_predict(new[0].X[:1]).tolist() == [1]
+
+
+def test_the_threshold_of_nested_pipelines_is_found(machines):
+    _, new = machines
+    pipe = make_pipeline(MinMaxScaler(), make_pipeline(UniversalDetector()))
+    det = FewShotDetector(FrozenEstimator(pipe.fit(new[0].X)))
+    assert isinstance(det.fit(new[1].X).offset_, float)

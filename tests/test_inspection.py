@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmetaad import (
+    LabelsIgnoredWarning,
     MetaPrototypeDetector,
     Task,
     UniversalDetector,
@@ -360,4 +361,71 @@ def test_methods_that_are_the_same_are_in_one_group():
 )
 def test_what_does_not_fit_is_named(call, message):
     with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_detector_beside_itself_is_itself_whatever_the_seed(detector):
+    det, new = detector, FLEET[10:]
+    for seed in (None, np.random.RandomState(0)):
+        shown = TaskScoreDisplay.from_estimator(
+            det, new, reference=det, n_support=3, random_state=seed
+        )
+        assert shown.scores == shown.reference
+        two = CriticalDifferenceDisplay.from_estimators(
+            {"a": det, "b": det}, new, n_support=3, random_state=seed
+        )
+        assert two.ranks_ == {"a": 1.5, "b": 1.5}
+
+
+def test_sums_in_another_order_are_ties():
+    base = np.linspace(0.1, 0.9, 10)
+    shown = CriticalDifferenceDisplay({"a": base, "b": base * (1 + 2e-16)})
+    assert shown.ranks_ == {"a": 1.5, "b": 1.5}
+    assert shown.p_values_["a", "b"] == 1
+    steps = np.r_[0.1, -0.1, 0.2, 0.3, 0.1, -0.2, 0.4, 0.1]
+    rounded = CriticalDifferenceDisplay({"a": base[:8] + steps, "b": base[:8]})
+    assert rounded.p_values_["a", "b"] == wilcoxon(steps).pvalue
+
+
+def test_curves_leave_out_what_tasks_have_no_rows_for(detector):
+    det, new = detector, FLEET[10:]
+    tasks = [Task(task.id, task.X[task.y == 1][:21]) for task in new]
+    with pytest.warns(UserWarning, match=r"n_support up to 10: \[20, 50\] are left"):
+        curve = AdaptationCurveDisplay.from_estimator(
+            det, tasks, n_support=(1, 10, 20, 50)
+        )
+    assert curve.n_support.tolist() == [1, 10]
+    with pytest.raises(ValueError, match="n_support=\\(30,\\): task .* up to 10"):
+        AdaptationCurveDisplay.from_estimator(det, tasks, n_support=(30,))
+
+
+def test_labels_of_rows_are_checked():
+    with pytest.warns(LabelsIgnoredWarning, match="from_pyod_labels"):
+        ScoreHistogramDisplay([0, 1, 1], [1.0, 2.0, 3.0])
+    for cls, args in (
+        (ScoreHistogramDisplay, (["n", "a"], [1.0, 2.0])),
+        (TimelineDisplay, ([1.0, 2.0], [0.5, -0.5])),
+    ):
+        with pytest.raises(ValueError, match="y holds"):
+            cls(*args)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: CriticalDifferenceDisplay([[1, 2], [2, 3]]), TypeError, "a dict"),
+        (lambda: CriticalDifferenceDisplay({"a": [], "b": []}), ValueError, "shapes"),
+        (
+            lambda: CriticalDifferenceDisplay({"a": [1.0], "b": [2.0]}, alpha=5),
+            ValueError,
+            "alpha=5",
+        ),
+        (lambda: TaskScoreDisplay([0.1, 0.2]), TypeError, "a dict"),
+        (lambda: TaskScoreDisplay({"a": np.nan}), ValueError, "task 'a'"),
+        (lambda: AdaptationCurveDisplay([1], [[np.nan]]), ValueError, "place 0 for 1"),
+        (lambda: AdaptationCurveDisplay([], []), ValueError, "n_support is empty"),
+    ],
+)
+def test_scores_that_are_none_are_named(call, error, message):
+    with pytest.raises(error, match=message):
         call()

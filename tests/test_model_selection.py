@@ -21,6 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmetaad import (
     FewShotScorer,
+    LabelsIgnoredWarning,
     LeaveOneTaskOut,
     MetaPrototypeDetector,
     Task,
@@ -375,3 +376,14 @@ def test_nothing_to_score_is_told(fleet):
     for n_repeats, error in ((0, ValueError), (1.0, TypeError)):
         with pytest.raises(error, match=f"n_repeats={n_repeats}: expected"):
             FewShotScorer(n_repeats=n_repeats)
+
+
+def test_pyods_labels_are_warned_of_where_supports_are_drawn(fleet):
+    X, y, task = fleet.arrays()
+    with pytest.warns(LabelsIgnoredWarning, match="from_pyod_labels"):
+        support_query_split(X, (y == -1).astype(int), task=task, n_support=3)
+
+
+def test_a_metric_that_is_none_is_named(fleet):
+    with pytest.raises(ValueError, match=r"metric=\['roc_auc'\]"):
+        few_shot_scores(FirstColumn(), fleet, metric=["roc_auc"])

@@ -320,3 +320,15 @@ def test_several_tables_are_refused(meta, fleet):
 def test_labels_convert_both_ways():
     assert from_pyod_labels([0, 1, 0]).tolist() == [1, -1, 1]
     assert to_pyod_labels(from_pyod_labels([0, 1])).tolist() == [0, 1]
+
+
+def test_detectors_that_rank_rows_together_see_those_of_the_task_alone(fleet):
+    det = PyODDetector(made("ECOD")).fit(fleet)
+    a, b = fleet[0], fleet[1]
+    rows = [a.X[:15], b.X[:30]]
+    found = det.score_samples(
+        np.concatenate(rows), task=np.repeat([a.id, b.id], [15, 30])
+    )
+    inliers = a.X if a.y is None else a.X[a.y != -1]
+    theirs = made("ECOD").fit(inliers).decision_function(rows[0])
+    np.testing.assert_allclose(found[:15], -theirs)

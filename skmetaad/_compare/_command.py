@@ -199,6 +199,8 @@ def compare(options):
         collection, methods, shots, seeds, records, failures, overlap, options.max_query
     )
     print("\n".join(found.lines()))
+    if not records and (options.plot or options.html):
+        raise InputError("no method ran on any task: there is nothing to draw.")
     try:
         if options.csv:
             write_csv(options.csv, records)

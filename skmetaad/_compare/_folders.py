@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -40,9 +41,16 @@ def load(path, *, n_folds, max_tasks, seed, window, hard, related=None):
             f"class_id), but {path} is none."
         )
     family = _families(related)
-    tasks = _read(path, window)
+    tasks, left_out = _read(path, window)
     n_folds = 4 if n_folds is None else n_folds
-    return _folded(path.name, tasks, n_folds, max_tasks, seed, family)
+    found = _folded(path.name, tasks, n_folds, max_tasks, seed, family)
+    if left_out:
+        note = (
+            f"{len(left_out)} series are left out, as a part is shorter than --window: "
+            f"{_shortened(left_out)}."
+        )
+        found = replace(found, notes=[note, *found.notes])
+    return found
 
 
 def _families(pattern):
@@ -125,13 +133,14 @@ def _read(path, window):
     else:
         pairs = [(None, task) for task in _windowed(load_directory(path), window)]
     tasks = [_Parts(test.id, train, test, window) for train, test in pairs]
+    left_out = sorted(set(whole) - {task.id for task in tasks})
     for task in tasks:
         if not np.isfinite(task.X).all():
             raise InputError(
                 f"task {task.id!r} of {path} holds NaN or infinite values: expected "
                 "finite numbers."
             )
-    return tasks
+    return tasks, left_out
 
 
 def _names(path):
@@ -142,8 +151,14 @@ def _names(path):
 
 
 def _is_split(path, name):
-    with np.load(path / f"{name}.npz", allow_pickle=False) as file:
-        return "X_train" in file.files
+    try:
+        with np.load(path / f"{name}.npz", allow_pickle=False) as file:
+            return "X_train" in file.files
+    except (OSError, EOFError, ValueError, TypeError, BadZipFile) as error:
+        raise InputError(
+            f"--tasks {path}: {name}.npz is no archive of arrays ({error}): expected "
+            "what numpy.savez writes."
+        ) from error
 
 
 def _windowed(tasks, window):
@@ -202,6 +217,12 @@ def _folded(name, tasks, n_folds, max_tasks, seed, family):
         )
     usable = []
     for fold in folds:
+        if not len(fold.train):
+            notes.append(
+                f"{len(fold.held_out)} tasks are left out, as all others label every "
+                f"row as an outlier: {_shortened([h.id for h in fold.held_out])}."
+            )
+            continue
         held_out = tuple(task for task in fold.held_out if task.max_support)
         if held_out:
             usable.append(replace(fold, held_out=held_out))

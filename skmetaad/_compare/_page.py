@@ -9,7 +9,6 @@ from skmetaad._compare._baselines import KNN
 from skmetaad._compare._page_parts import SCRIPT, STYLE
 from skmetaad._compare._report import LEGEND, friedman_line
 from skmetaad._compare._summary import (
-    DIGITS,
     FLAGGING,
     METRICS,
     costs,
@@ -168,7 +167,7 @@ class _Page:
         if len(full) < 2 or most < 2:
             return "<p>Too few tasks or methods to rank.</p>"
         order = sorted(next(iter(full.values())))
-        table = {n: np.round([v[t] for t in order], DIGITS) for n, v in full.items()}
+        table = {n: [v[t] for t in order] for n, v in full.items()}
         display = CriticalDifferenceDisplay(table)
         text = (
             f"Critical differences: mean ranks by AUROC over {most} tasks. Bars at "

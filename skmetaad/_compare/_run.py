@@ -20,6 +20,9 @@ from skmetaad._compare._summary import FLAGGING
 from skmetaad.metrics import METRICS
 
 RANKING = ("roc_auc", "average_precision")
+NO_SERIES = "needs series: tasks with a train part, rows in time order"
+# Failures that come again. Others, such as of memory, are tried again.
+CERTAIN = {NO_SERIES, *(reason for _, reason in TOO_FEW.values())}
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,8 @@ class Failure:
 def run(collection, methods, shots, seeds, *, max_query, n_jobs, on_done, cache=None):
     """Return the records and failures of all cells, in a fixed order.
 
-    Cells that `cache` has are not run; those that are run are stored in it.
+    Cells that `cache` has are not run; those that are run are stored in it, unless they
+    failed for a reason that may pass.
     """
     cells = [
         (fold, method, seed)
@@ -96,7 +100,7 @@ def run(collection, methods, shots, seeds, *, max_query, n_jobs, on_done, cache=
         with threadpool_limits(1):
             for i, records, failures, seconds in parallel(tasks):
                 done[i] = records, failures
-                if cache is not None:
+                if cache is not None and all(f.reason in CERTAIN for f in failures):
                     cache.put(paths[i], records, failures)
                 note(i, seconds)
     records = [record for part, _ in done for record in part]
@@ -210,8 +214,7 @@ def _run_pyod(fold, method, seed, shots, max_query):
 
 def _run_series(fold, method, seed, shots, max_query):
     if not fold.in_order:
-        reason = "needs series: tasks with a train part, rows in time order"
-        return [], [Failure(method.name, k, reason) for k in shots]
+        return [], [Failure(method.name, k, NO_SERIES) for k in shots]
     rows, score_of = [], SERIES[method.name]
     for k in shots:
         for task, _, query, y in fold.drawn(k, seed, max_query):

@@ -1,5 +1,6 @@
 """Means over tasks, their intervals, false alarms, and tests against k-NN."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy.stats import rankdata
 
 from skmetaad._compare._baselines import KNN
 from skmetaad.inspection._drawn import bootstrap_interval
-from skmetaad.inspection._significance import friedman_p, holm, signed_rank_p
+from skmetaad.inspection._significance import DIGITS, friedman_p, holm, signed_rank_p
 
 METRICS = {"auroc": "AUROC", "average_precision": "AP"}
 FLAGGING = {
@@ -19,8 +20,6 @@ FLAGGING = {
 }
 # Wilcoxon's test cannot reach 5 % on fewer: its least p value is 2 / 2^n.
 MIN_TASKS = 6
-# Differences below this are ties.
-DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -60,15 +59,27 @@ class Rate:
 
 
 def per_task(records, metric):
-    """Return {(method, K): {(fold, task): mean over seeds}}."""
-    values = {}
+    """Return {(method, K): {(fold, task): mean over seeds}}.
+
+    A method that did not run with all seeds of a task that others ran with lacks it:
+    means over other draws would be compared.
+    """
+    values, n_seeds = {}, Counter()
     for r in records:
         tasks = values.setdefault((r.method, r.shots), {})
-        tasks.setdefault((r.fold, r.task), []).append(getattr(r, metric))
-    return {
-        key: {task: float(np.mean(v)) for task, v in tasks.items()}
+        task = r.fold, r.task
+        found = tasks.setdefault(task, [])
+        found.append(getattr(r, metric))
+        n_seeds[r.shots, task] = max(n_seeds[r.shots, task], len(found))
+    means = {
+        key: {
+            task: float(np.mean(v))
+            for task, v in tasks.items()
+            if len(v) == n_seeds[key[1], task]
+        }
         for key, tasks in values.items()
     }
+    return {key: tasks for key, tasks in means.items() if tasks}
 
 
 def summarize(records, metric, seed=0):

@@ -27,7 +27,8 @@ def make_tables(
     n_tasks : int, default=10
         Number of tables.
     n_rows : tuple of (int, int), default=(300, 3000)
-        Range of the number of rows, drawn log-uniformly.
+        Range of the number of rows, drawn log-uniformly. Outliers of some kinds come on
+        top.
     n_features : tuple of (int, int), default=(3, 60)
         Range of the number of columns, drawn log-uniformly.
     random_state : int, Generator or None, default=None
@@ -42,9 +43,9 @@ def make_tables(
     Raises
     ------
     ValueError
-        When `n_tasks` is less than 1.
+        When `n_tasks` is less than 1, rows less than 20, or columns less than 2.
     TypeError
-        When `n_tasks` is not an int.
+        When a number is not an int, or a range no pair of them.
 
     References
     ----------
@@ -59,6 +60,8 @@ def make_tables(
     ('table-0', 'table-1', 'table-2')
     """
     check_count("n_tasks", n_tasks)
+    _check_limits("n_rows", n_rows, 20)
+    _check_limits("n_features", n_features, 2)
     rng = np.random.default_rng(random_state)
     made = []
     for i in range(n_tasks):
@@ -68,6 +71,16 @@ def make_tables(
             X, y = (_rare_class if rng.random() < 0.67 else _departure)(rng, n, d)
         made.append(Task(f"table-{i}", X, y))
     return TaskCollection(made)
+
+
+def _check_limits(name, limits, least):
+    expected = f"{name}={limits!r}: expected (low, high), ints of at least {least}."
+    if not isinstance(limits, tuple | list) or len(limits) != 2:
+        raise TypeError(expected)
+    for limit in limits:
+        check_count(name, limit, least)
+    if limits[0] > limits[1]:
+        raise ValueError(expected)
 
 
 def _between(rng, limits):

@@ -1,9 +1,17 @@
 """How a detector's score grows with the number of support rows."""
 
+import warnings
+
 import numpy as np
 
-from skmetaad.inspection._drawn import axes, bootstrap_interval, named
-from skmetaad.metrics import few_shot_scores
+from skmetaad.inspection._drawn import (
+    axes,
+    bootstrap_interval,
+    check_finite,
+    named,
+    one_seed,
+)
+from skmetaad.metrics import few_shot_scores, most_support
 
 
 class AdaptationCurveDisplay:
@@ -46,12 +54,19 @@ class AdaptationCurveDisplay:
 
     def __init__(self, n_support, scores, *, name=None, metric="score"):
         self.n_support = np.asarray(n_support)
+        if not self.n_support.size:
+            raise ValueError(
+                "n_support is empty: expected at least one number of rows."
+            )
         self.scores = np.asarray(scores, np.float64)
         if self.scores.ndim != 2 or len(self.scores) != len(self.n_support):
             raise ValueError(
                 f"scores has shape {self.scores.shape}: expected one row per number "
                 f"of support rows, ({len(self.n_support)}, n_tasks)."
             )
+        for k, row in zip(self.n_support, self.scores, strict=True):
+            places = [f"place {i} for {k} rows" for i in range(len(row))]
+            check_finite(row, places)
         self.name = name
         self.metric = metric
 
@@ -112,7 +127,8 @@ class AdaptationCurveDisplay:
         task : array-like of shape (n_rows,), default=None
             The task id of each row.
         n_support : sequence of int, default=(1, 2, 5, 10, 20)
-            Numbers of support rows.
+            Numbers of support rows. Those above half of the inliers of the smallest
+            task are left out, with a warning.
         metric : str or callable, default="roc_auc"
             As `few_shot_scores` takes it.
         n_repeats : int, default=1
@@ -131,6 +147,8 @@ class AdaptationCurveDisplay:
         display : AdaptationCurveDisplay
             What was drawn.
         """
+        n_support = _usable(n_support, *most_support(estimator, X, y, task))
+        seed = one_seed(random_state)
         scores = [
             few_shot_scores(
                 estimator,
@@ -140,7 +158,7 @@ class AdaptationCurveDisplay:
                 metric=metric,
                 n_support=k,
                 n_repeats=n_repeats,
-                random_state=random_state,
+                random_state=seed,
             )
             for k in n_support
         ]
@@ -180,3 +198,15 @@ class AdaptationCurveDisplay:
         if self.name is not None:
             self.ax_.legend()
         return self
+
+
+def _usable(n_support, most, name):
+    """Return the numbers of rows that all tasks have, half of their inliers at most."""
+    above = [k for k in n_support if k > most]
+    if not above:
+        return n_support
+    text = f"task {name!r} has support rows for n_support up to {most}"
+    if len(above) == len(n_support):
+        raise ValueError(f"n_support={n_support!r}: {text}, half of its inliers.")
+    warnings.warn(f"{text}: {above} are left out.", UserWarning, stacklevel=3)
+    return [k for k in n_support if k <= most]

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from skmetaad.inspection._drawn import NORMAL, axes
-from skmetaad.inspection._significance import friedman_p, holm, signed_rank_p
+from skmetaad.inspection._drawn import NORMAL, axes, check_finite, one_seed
+from skmetaad.inspection._significance import DIGITS, friedman_p, holm, signed_rank_p
 from skmetaad.metrics import few_shot_scores
 
 
@@ -60,16 +60,26 @@ class CriticalDifferenceDisplay:
     """
 
     def __init__(self, scores, *, alpha=0.05):
+        if not isinstance(scores, dict):
+            raise TypeError(
+                f"scores={scores!r}: expected a dict, {{method: score of each task}}."
+            )
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha={alpha!r}: expected a number in (0, 1).")
         scores, ids = _by_task(scores)
         table = {name: np.asarray(v, np.float64) for name, v in scores.items()}
         shapes = {value.shape for value in table.values()}
-        if len(table) < 2 or len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        shape = next(iter(shapes), ())
+        if len(table) < 2 or len(shapes) != 1 or len(shape) != 1 or not shape[0]:
             raise ValueError(
                 f"scores has shapes { {k: v.shape for k, v in table.items()} }: "
                 "expected at least two methods with one score for each of the same "
                 "tasks."
             )
-        _check_finite(table, ids)
+        names = [f"place {i}" for i in range(shape[0])]
+        for name, values in table.items():
+            where = names if ids is None else [f"task {i!r}" for i in ids]
+            check_finite(values, where, f"scores of {name!r}")
         self.scores = table
         self.alpha = alpha
         self._test()
@@ -131,7 +141,7 @@ class CriticalDifferenceDisplay:
             As `few_shot_scores` takes it.
         n_repeats : int, default=1
             Supports drawn per task; values are averaged.
-        random_state : int, default=0
+        random_state : int, RandomState instance or None, default=0
             Seed of the draws: all detectors see the same rows.
         alpha : float, default=0.05
             Level of the tests, all pairs together.
@@ -146,7 +156,7 @@ class CriticalDifferenceDisplay:
             What was drawn.
         """
         options = {"task": task, "n_support": n_support, "metric": metric}
-        options |= {"n_repeats": n_repeats, "random_state": random_state}
+        options |= {"n_repeats": n_repeats, "random_state": one_seed(random_state)}
         scores = {
             name: few_shot_scores(one, X, y, **options)
             for name, one in estimators.items()
@@ -156,7 +166,7 @@ class CriticalDifferenceDisplay:
     def _test(self):
         names = list(self.scores)
         values = np.array([self.scores[name] for name in names])
-        mean = rankdata(-values, axis=0).mean(axis=1)
+        mean = rankdata(-values.round(DIGITS), axis=0).mean(axis=1)
         self.ranks_ = {
             names[i]: float(mean[i]) for i in np.argsort(mean, kind="stable")
         }
@@ -229,17 +239,6 @@ def _by_task(scores):
                 "the same tasks for all methods."
             )
     return {name: [one[i] for i in ids] for name, one in scores.items()}, ids
-
-
-def _check_finite(table, ids):
-    for name, values in table.items():
-        bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad):
-            where = f"place {bad[0]}" if ids is None else f"task {ids[bad[0]]!r}"
-            raise ValueError(
-                f"scores of {name!r} have {values[bad[0]]} at {where}: expected finite "
-                "scores; leave such tasks out for all methods."
-            )
 
 
 def _cliques(ordered, p_values, alpha):

@@ -1,10 +1,15 @@
 """What the displays share: axes to draw on, colours, and rows that are judged."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
 
+from skmetaad._making import outlier_labels
 from skmetaad._rows import unpack
 from skmetaad.compose import decide
+from skmetaad.labels import warn_zero_one
 from skmetaad.tasks import as_collection
 
 # Told apart by people who see no red and green, and in grey.
@@ -35,6 +40,30 @@ def same_length(**arrays):
                 "expected one value per row in each."
             )
     return found.values()
+
+
+def labels_of(y):
+    """Return labels of rows as int8; warn of PyOD's, raise where they are none."""
+    y = outlier_labels(y, len(y), "y")
+    warn_zero_one(y, "y")
+    return y
+
+
+def check_finite(values, names, what="scores"):
+    """Raise a ValueError that names the first value that is not finite."""
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise ValueError(
+            f"{what} have {values[bad[0]]} at {names[bad[0]]}: expected finite scores; "
+            "leave such tasks out for all methods."
+        )
+
+
+def one_seed(random_state):
+    """Return an int, so that several calls draw the same rows."""
+    if isinstance(random_state, Integral):
+        return random_state
+    return check_random_state(random_state).randint(2**31 - 1)
 
 
 def judged(estimator, X, y, task):

@@ -8,6 +8,7 @@ from skmetaad.inspection._drawn import (
     OUTLIER,
     axes,
     judged,
+    labels_of,
     named,
     same_length,
 )
@@ -47,7 +48,8 @@ class ScoreHistogramDisplay:
     """
 
     def __init__(self, y, decision, *, name=None):
-        self.y, self.decision = same_length(y=y, decision=decision)
+        y, self.decision = same_length(y=y, decision=decision)
+        self.y = labels_of(y)
         self.name = name
 
     @classmethod

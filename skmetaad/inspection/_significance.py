@@ -3,13 +3,16 @@
 import numpy as np
 from scipy.stats import friedmanchisquare, wilcoxon
 
+# Differences below this are ties: sums in another order differ by less.
+DIGITS = 9
+
 
 def friedman_p(values):
     """Return the p value of Friedman's test of all methods being alike.
 
     values: (n_methods, n_tasks). NaN for fewer than three methods or two tasks.
     """
-    values = np.asarray(values, np.float64)
+    values = np.asarray(values, np.float64).round(DIGITS)
     if len(values) < 3 or values.shape[1] < 2:
         return np.nan
     if (values == values[0]).all():  # the statistic is 0 / 0
@@ -19,6 +22,7 @@ def friedman_p(values):
 
 def signed_rank_p(difference):
     """Return the two-sided p value of Wilcoxon's test of a median of zero."""
+    difference = np.round(difference, DIGITS)
     return 1.0 if not np.any(difference) else float(wilcoxon(difference).pvalue)
 
 

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from skmetaad.inspection._drawn import NEUTRAL, NORMAL, axes, named
+from skmetaad.inspection._drawn import (
+    NEUTRAL,
+    NORMAL,
+    axes,
+    check_finite,
+    named,
+    one_seed,
+)
 from skmetaad.metrics import few_shot_scores
 
 
@@ -47,6 +54,11 @@ class TaskScoreDisplay:
     def __init__(
         self, scores, reference=None, *, name=None, reference_name=None, metric="score"
     ):
+        for one, what in ((scores, "scores"), (reference or {}, "reference")):
+            if not isinstance(one, dict):
+                raise TypeError(f"{what}={one!r}: expected a dict, {{task id: score}}.")
+            ids = [f"task {i!r}" for i in one]
+            check_finite(np.array(list(one.values()), np.float64), ids, what)
         if not scores:
             raise ValueError(
                 "scores is empty: expected the score of at least one task."
@@ -157,7 +169,7 @@ class TaskScoreDisplay:
             What was drawn.
         """
         options = {"metric": metric, "n_support": n_support, "n_repeats": n_repeats}
-        options |= {"task": task, "random_state": random_state}
+        options |= {"task": task, "random_state": one_seed(random_state)}
         found = few_shot_scores(estimator, X, y, **options)
         rival = reference and few_shot_scores(reference, X, y, **options)
         display = cls(

@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from skmetaad.inspection._drawn import NORMAL, OUTLIER, axes, judged, named, same_length
+from skmetaad.inspection._drawn import (
+    NORMAL,
+    OUTLIER,
+    axes,
+    judged,
+    labels_of,
+    named,
+    same_length,
+)
 
 
 class TimelineDisplay:
@@ -46,9 +54,8 @@ class TimelineDisplay:
         n = len(np.asarray(decision))
         time = np.arange(n) if time is None else time
         y = np.zeros(n, np.int8) if y is None else y
-        self.decision, self.y, self.time = same_length(
-            decision=decision, y=y, time=time
-        )
+        self.decision, y, self.time = same_length(decision=decision, y=y, time=time)
+        self.y = labels_of(y)
         self.name = name
 
     @classmethod
