@@ -1,5 +1,6 @@
 """How rows reach a detector's hooks, in blocks of tasks, and the hooks themselves."""
 
+import warnings
 from abc import ABCMeta, abstractmethod
 
 import numpy as np
@@ -18,6 +19,7 @@ from skmetaad._rows import (
     unpack,
 )
 from skmetaad.episodes import blocks
+from skmetaad.exceptions import LabelsIgnoredWarning
 from skmetaad.thresholds import own_quantile, task_offsets
 
 
@@ -156,20 +158,25 @@ class Hooks(metaclass=ABCMeta):
         return scores, self.offset_ if code is None else self.task_offsets_[code]
 
     def _own_scores(self, X, y, task):
-        """Return scores of the rows adapted to, held out of it, and the thresholds."""
+        """Return scores of the rows adapted to, held out of it, and the thresholds.
+
+        They come in the order of then, so that tasks have the same codes.
+        """
         scores, offsets = self._scores(X, task)
         if self._leaves_out_own:
             return scores, offsets
-        support, place = thin(
-            check_rows(self, X, y, task, reset=False), self.max_support
-        )
+        with warnings.catch_warnings():  # adapting has given it
+            warnings.simplefilter("ignore", LabelsIgnoredWarning)
+            rows = check_rows(self, X, y, task, reset=False)
+        support, place = thin(rows, self.max_support)
+        states = self.state_ or self.reference_
         step = self._step(support.X)
         for tasks, index in blocks(
             support.code, support.n_tasks, max_rows=step, split=False
         ):
-            state = {name: value[tasks] for name, value in self.state_.items()}
+            state = {name: value[tasks] for name, value in states.items()}
             found = self._held_out(*padded(support, index), state)
-            found = found[:, : index.shape[1]]
+            found = found[:, : index.shape[1]]  # states reach to the largest task's
             known = np.isfinite(found)
             scores[place[index[known]]] = found[known]
         return scores, offsets

@@ -102,11 +102,13 @@ def check_rows(estimator, X, y, task, *, reset):
     """Validate rows, labels and task ids; raise where a task has outliers only."""
     X, y, task = unpack(X, y, task, int(estimator._any_width))
     X = check_features(estimator, X, reset=reset)
-    if reset and (np.abs(X) > LARGEST).any():
-        raise ValueError(
-            f"X holds {X[np.abs(X) > LARGEST][0]}: expected values whose squares are "
-            f"finite, of at most {LARGEST:.0e} in size."
-        )
+    if reset and X.dtype == np.float64:
+        large = np.abs(X) > LARGEST
+        if large.any():
+            raise ValueError(
+                f"X holds {X[large][0]}: expected values whose squares are finite, of "
+                f"at most {LARGEST:.0e} in size."
+            )
     code, ids = factorize(task, len(X))
     y = check_labels(y, n_rows=len(X))
     if y is not None:
@@ -150,11 +152,14 @@ def check_features(estimator, X, *, reset):
 
 def _columns(X, kinds):
     """Return the names of a table's columns of some kinds."""
-    return [
-        name
-        for name, dtype in getattr(X, "dtypes", {}).items()
-        if getattr(dtype, "kind", "O") in kinds
-    ]
+    dtypes = getattr(X, "dtypes", None)
+    if not hasattr(dtypes, "items"):  # as those of a Series, or of polars
+        return []
+    return [name for name, dtype in dtypes.items() if _kind(dtype) in kinds]
+
+
+def _kind(dtype):
+    return getattr(dtype, "kind", "O")
 
 
 def _as_rows(estimator, X, reset):
@@ -168,7 +173,8 @@ def _as_rows(estimator, X, reset):
         return X
     expected, where = estimator.image_shape, "image_shape"
     if expected is None:
-        expected, where = estimator._seen_shape, "the shape seen in fit"
+        expected = getattr(estimator, "_seen_shape", None)
+        where = "the shape seen in fit"
     if expected is not None and _squeezed(expected) != _squeezed(X.shape[1:]):
         raise ValueError(
             f"X holds pictures of shape {X.shape[1:]}: expected {where}={expected!r}."

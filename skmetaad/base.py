@@ -1,7 +1,6 @@
 """The contract of every detector: public methods here, hooks in the detectors."""
 
 import copy
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,7 +14,6 @@ from skmetaad._held_out import learned_offsets
 from skmetaad._hooks import Hooks
 from skmetaad._restore import restored_on_error
 from skmetaad._rows import check_features, check_rows, unpack
-from skmetaad.exceptions import LabelsIgnoredWarning
 from skmetaad.tasks import as_collection
 
 __all__ = ["BaseMetaDetector"]
@@ -295,10 +293,12 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
     def fit_predict(self, X, y=None, *, task=None):
         """Meta-train, then label the training rows.
 
-        Rows of tasks are judged by what their task shows without them, since a row is
-        always like itself: by the other half of its task, left out alone
+        Where rows have a task, each is judged without its own influence, since it is
+        always like itself: by the other half of its task, by all other rows
         (`MetaPrototypeDetector`, `UniversalDetector`), or by PyOD's training scores
-        (`PyODDetector`).
+        (`PyODDetector`). Labelled outliers, rows beyond `max_support` and the row of a
+        task that has no other are judged as `predict` does; so are all rows without a
+        task.
 
         Parameters
         ----------
@@ -317,9 +317,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         self.fit(X, y, task=task)
         if not self.task_ids_:
             return self.predict(X)
-        with warnings.catch_warnings():  # fit has given it
-            warnings.simplefilter("ignore", LabelsIgnoredWarning)
-            scores, offsets = self._own_scores(X, y, task)
+        scores, offsets = self._own_scores(X, y, task)
         return np.where(scores < offsets, -1, 1)
 
     def score(self, X, y=None, *, task=None, sample_weight=None):

@@ -1,7 +1,5 @@
 """Meta-detectors inside pipelines, searches and other libraries' loops."""
 
-import warnings
-
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.frozen import FrozenEstimator
@@ -13,7 +11,6 @@ from skmetaad._compat import safe_indexing
 from skmetaad._pyod import PyODDetector, to_pyod
 from skmetaad._rows import unpack
 from skmetaad._steps import replaced, walk
-from skmetaad.exceptions import LabelsIgnoredWarning
 
 __all__ = ["FewShotDetector", "PyODDetector", "adapt", "decide", "to_pyod"]
 
@@ -90,12 +87,14 @@ def held_out_scores(estimator, adapted, X, y=None):
     """Return how normal each row adapted to is for a detector that did not see it.
 
     Each fifth of the rows is scored by `estimator` adapted to the others. Rows labelled
-    as outliers are scored by `adapted`, which saw them all.
+    as outliers are scored by `adapted`, which saw them all. Detectors that know such
+    scores tell them at once.
     """
+    if getattr(adapted, "_leaves_out_own", False) or isinstance(adapted, PyODDetector):
+        return adapted._own_scores(X, y, None)[0]
+    X, y, _ = unpack(X, y, None)
     scores = adapted.score_samples(X)
-    if getattr(adapted, "_leaves_out_own", False):
-        return scores
-    y = np.ones(len(scores)) if y is None else np.asarray(y)
+    y = np.ones(len(scores)) if y is None else np.ravel(y)
     rows = np.flatnonzero(y != -1)
     n_folds = min(5, len(rows))
     if n_folds < 2:
@@ -262,8 +261,9 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     def fit_predict(self, X, y=None):
         """Adapt to the rows of one task, and label them.
 
-        A row is always like itself, so each is judged by what a fifth of the rows, its
-        own among them, is left out of. `predict` flags few of the rows adapted to.
+        A row is always like itself, so each is judged by the detector adapted to the
+        other four fifths of the rows. This is not `fit` and `predict`, which flags few
+        of the rows adapted to.
 
         Parameters
         ----------
@@ -278,9 +278,7 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             +1 for inliers, -1 for outliers.
         """
         self.fit(X, y)
-        with warnings.catch_warnings():  # fit has given it
-            warnings.simplefilter("ignore", LabelsIgnoredWarning)
-            scores = held_out_scores(self.estimator, self.detector_, X, y)
+        scores = held_out_scores(self.estimator, self.detector_, X, y)
         return np.where(scores < self.offset_, -1, 1)
 
     @property

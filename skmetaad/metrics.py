@@ -1,5 +1,7 @@
 """Few-shot evaluation: adapt on a support of each task, judge its other rows."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import (
@@ -34,6 +36,8 @@ def _thresholded(score, **options):
 
 def _roc_auc(y, decision):
     """Return the AUROC from ranks, much sooner than with scikit-learn's checks."""
+    if np.isnan(decision).any():
+        raise ValueError("decision values hold NaN: expected numbers.")
     rank = rankdata(decision)[y == -1]
     n_pairs = len(rank) * (len(y) - len(rank))
     return 1 - (rank.sum() - len(rank) * (len(rank) + 1) / 2) / n_pairs
@@ -111,7 +115,7 @@ def few_shot_scores(
         When the metric is unknown, a number is out of range, there are no rows, a task
         has fewer than two inliers, or `y` or `task` is given beside a collection.
     TypeError
-        When a count is not an int.
+        When a count is not an int, or the metric does not return a number.
 
     Examples
     --------
@@ -146,7 +150,12 @@ def few_shot_scores(
         decision = decide(adapted, rows, _codes(labels))
         parts = np.split(decision, np.cumsum([len(own) for own in labels])[:-1])
         for i, (own, part) in enumerate(zip(labels, parts, strict=True)):
-            found[repeat, i] = measure(own, part)
+            value = measure(own, part)
+            if not isinstance(value, Real):
+                raise TypeError(
+                    f"metric={metric!r} returned {value!r}: expected a number."
+                )
+            found[repeat, i] = value
     return dict(zip(ids, found.mean(axis=0).tolist(), strict=True))
 
 

@@ -21,6 +21,7 @@ from skmetaad import (
     MetaTrainingError,
     Task,
     TaskCollection,
+    UniversalDetector,
 )
 from skmetaad.core.train import meta_train
 from skmetaad.datasets import make_fleet
@@ -298,6 +299,28 @@ def test_parameters_set_after_fit_are_checked_by_adapt(fitted, fleet, params):
     changed = copy.deepcopy(fitted).set_params(**params)
     with pytest.raises(ValueError, match=f"{next(iter(params))!r} parameter"):
         changed.adapt(fleet[0].X)
+
+
+def test_tables_of_other_libraries_and_single_precision_go_through(fitted, fleet):
+    class Frame:  # as of polars: dtypes are a list
+        dtypes = ["Float64"] * 6
+        shape = fleet[0].X.shape
+
+        def __array__(self, dtype=None, copy=None):
+            return fleet[0].X
+
+        def __len__(self):
+            return len(fleet[0].X)
+
+    scores = fitted.adapt(fleet[0].X).score_samples(fleet[0].X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adapted = fitted.adapt(fleet[0].X.astype(np.float32))
+        MetaPrototypeDetector(n_iter=1).fit(fleet[0].X.astype(np.float32))
+        UniversalDetector().fit(fleet[0].X.astype(np.float32)).adapt(fleet[0].X)
+    np.testing.assert_allclose(adapted.score_samples(Frame()), scores, rtol=1e-3)
+    with pytest.raises(ValueError, match="2"):
+        fitted.predict(pd.Series(np.ones(5)))
 
 
 def test_calibrate_takes_no_word_for_balanced(fitted, fleet):

@@ -103,3 +103,24 @@ def test_the_threshold_of_nested_pipelines_is_found(machines):
     pipe = make_pipeline(MinMaxScaler(), make_pipeline(UniversalDetector()))
     det = FewShotDetector(FrozenEstimator(pipe.fit(new[0].X)))
     assert isinstance(det.fit(new[1].X).offset_, float)
+
+
+def test_what_a_detector_whose_fit_adapts_takes_it_labels(machines):
+    det, new = machines
+    few = FewShotDetector(FrozenEstimator(det))
+    labels = few.fit_predict(new[0].X)
+    assert len(few.fit_predict(new[:1])) == len(labels)
+    assert (labels != few.fit(new[0].X).predict(new[0].X)).any()
+    y = new[0].y[:, None]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        few.fit_predict(new[0].X, y)
+    assert len(seen) == 1
+
+
+def test_pyods_detectors_label_few_rows_by_their_own_scores():
+    knn = pytest.importorskip("pyod.models.knn").KNN()
+    X = np.random.default_rng(0).normal(size=(6, 2))
+    few = FewShotDetector(FrozenEstimator(PyODDetector(knn).fit(X)))
+    theirs = type(knn)().fit(X).labels_
+    np.testing.assert_array_equal(few.fit_predict(X) == -1, theirs == 1)

@@ -387,3 +387,15 @@ def test_pyods_labels_are_warned_of_where_supports_are_drawn(fleet):
 def test_a_metric_that_is_none_is_named(fleet):
     with pytest.raises(ValueError, match=r"metric=\['roc_auc'\]"):
         few_shot_scores(FirstColumn(), fleet, metric=["roc_auc"])
+    with pytest.raises(TypeError, match="returned None: expected a number"):
+        few_shot_scores(FirstColumn(), fleet, metric=lambda y, decision: None)
+
+
+def test_decision_values_without_a_number_are_named(fleet):
+    class Lost(FirstColumn):
+        def decision_function(self, X, *, task=None):
+            return np.full(len(X), np.nan)
+
+    for metric in ("roc_auc", "average_precision"):
+        with pytest.raises(ValueError, match="NaN"):
+            few_shot_scores(Lost(), fleet, metric=metric)

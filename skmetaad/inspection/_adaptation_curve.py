@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from skmetaad._making import check_count
 from skmetaad.inspection._drawn import (
     axes,
     bootstrap_interval,
@@ -202,6 +203,8 @@ class AdaptationCurveDisplay:
 
 def _usable(n_support, most, name):
     """Return the numbers of rows that all tasks have, half of their inliers at most."""
+    for k in n_support:
+        check_count("n_support", k)
     above = [k for k in n_support if k > most]
     if not above:
         return n_support

@@ -1,5 +1,7 @@
 """Mean ranks of several methods, and which of them the tasks cannot tell apart."""
 
+from numbers import Real
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -64,7 +66,7 @@ class CriticalDifferenceDisplay:
             raise TypeError(
                 f"scores={scores!r}: expected a dict, {{method: score of each task}}."
             )
-        if not 0 < alpha < 1:
+        if not isinstance(alpha, Real) or not 0 < alpha < 1:
             raise ValueError(f"alpha={alpha!r}: expected a number in (0, 1).")
         scores, ids = _by_task(scores)
         table = {name: np.asarray(v, np.float64) for name, v in scores.items()}

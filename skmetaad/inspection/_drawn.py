@@ -55,7 +55,7 @@ def check_finite(values, names, what="scores"):
     if len(bad):
         raise ValueError(
             f"{what} have {values[bad[0]]} at {names[bad[0]]}: expected finite scores; "
-            "leave such tasks out for all methods."
+            "leave such tasks out."
         )
 
 
