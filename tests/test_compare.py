@@ -121,6 +121,7 @@ def test_labelled_outliers_leave_the_query_and_one_at_least():
         assert not set(support) & set(query)
 
 
+@pytest.mark.slow
 def test_our_detectors_learn_from_labelled_outliers(tmp_path, capsys):
     folder = save_split(tmp_path / "fleet")
     args = ["--tasks", folder, "--shots", "5", "--outliers", "2"]

@@ -114,6 +114,7 @@ def stripes(n_tasks, seed):
     return TaskCollection(tasks)
 
 
+@pytest.mark.slow
 def test_pictures_are_learned():
     det = MAMLAutoencoderDetector(
         architecture="conv",

@@ -313,6 +313,7 @@ def test_own_weights_are_trained_saved_and_loaded(tables, tmp_path):
         np.testing.assert_array_equal(value, same.weights[name])
 
 
+@pytest.mark.slow
 def test_training_learns_to_rank(tables):
     """Weights trained on tables beat those of one step on tables of the same kind."""
     few, many = (
