@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from skmetaad._ids import factorize, refuse_masked, rows_by_code
-from skmetaad.labels import EXPECTED, as_numbers
+from skmetaad.labels import EXPECTED, as_numbers, warn_zero_one
 
 
 def numbers(X, name):
@@ -45,6 +45,28 @@ def checked_names(names, X, name):
     if not all(isinstance(column, str) for column in names):
         raise TypeError(f"{name}={names!r}: expected text.")
     return names
+
+
+def shared_names(columns, ids, what):
+    """Return the names of all tables' columns, if all have them; those that do agree.
+
+    `ids` name the tables, `what` the kind of them.
+    """
+    named = [(own, name) for own, name in zip(columns, ids, strict=True) if own]
+    for own, name in named:
+        if own != named[0][0]:
+            raise ValueError(
+                f"{what} {named[0][1]!r} and {name!r} name their columns "
+                f"{named[0][0]} and {own}: expected the same names in the same order."
+            )
+    return named[0][0] if named and len(named) == len(columns) else None
+
+
+def warned_labels(y, n_rows, name):
+    """Return labels as `outlier_labels`; warn where they may be PyOD's."""
+    y = outlier_labels(y, n_rows, name)
+    warn_zero_one(y, name)
+    return y
 
 
 def outlier_labels(y, n_rows, name):

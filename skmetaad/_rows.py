@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from skmetaad._ids import factorize, refuse_masked
+from skmetaad._making import shared_names
 from skmetaad.labels import check_labels
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
@@ -54,7 +55,8 @@ def unpack(X, y, task, min_width=0):
         X, y, task = widened(tasks, min_width).arrays()
     else:
         X, y, task = tasks.arrays()
-        X = named(X, _shared_names(tasks))
+        columns = [one.feature_names for one in tasks]
+        X = named(X, shared_names(columns, tasks.ids, "tasks"))
     # The makers of tasks warn of labels that may be in another convention.
     return X, y if y is not None and (y == -1).any() else None, task
 
@@ -68,20 +70,6 @@ def named(X, names):
     except ImportError:  # scikit-learn then knows no names either
         return X
     return DataFrame(X, columns=list(names), copy=False)
-
-
-def _shared_names(tasks):
-    """Return the names of columns; raise where two tasks' names differ."""
-    names = tasks.feature_names
-    having = [] if names else [t for t in tasks if t.feature_names is not None]
-    for task in having:
-        if task.feature_names != having[0].feature_names:
-            raise ValueError(
-                f"tasks {having[0].id!r} and {task.id!r} name their columns "
-                f"{having[0].feature_names} and {task.feature_names}: expected the "
-                "same names in the same order."
-            )
-    return names
 
 
 def widened(tasks, min_width=1):

@@ -5,7 +5,12 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from skmetaad._making import check_count, column_names, outlier_labels
+from skmetaad._making import (
+    check_count,
+    column_names,
+    outlier_labels,
+    shared_names,
+)
 from skmetaad._task import Task, listed
 from skmetaad.labels import warn_zero_one
 
@@ -79,6 +84,7 @@ def from_windows(cls, series, width, step=1, *, labels=None, ids=None, rule="any
     columns = shared_names(
         columns or [column_names(values) for _, values, _ in parts],
         [name for name, _, _ in parts],
+        "series",
     )
     made, given = [], []
     for name, values, y in parts:
@@ -91,18 +97,6 @@ def from_windows(cls, series, width, step=1, *, labels=None, ids=None, rule="any
     if given and tasks is None:
         warn_zero_one(np.concatenate(given), "argument labels")
     return cls(made)
-
-
-def shared_names(columns, ids):
-    """Return the names of all series' columns, if they have any; they must agree."""
-    named = [(own, name) for own, name in zip(columns, ids, strict=True) if own]
-    for own, name in named:
-        if own != named[0][0]:
-            raise ValueError(
-                f"series {named[0][1]!r} and {name!r} name their columns "
-                f"{named[0][0]} and {own}: expected the same names in the same order."
-            )
-    return named[0][0] if len(named) == len(ids) and named else None
 
 
 def names_in_time(columns, width):

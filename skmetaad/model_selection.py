@@ -6,9 +6,8 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroup
 from skmetaad._as_given import by_task
 from skmetaad._compat import safe_indexing
 from skmetaad._ids import factorize
-from skmetaad._making import check_count, check_share, id_array, outlier_labels
+from skmetaad._making import check_count, check_share, id_array, warned_labels
 from skmetaad.episodes import draw_support_query
-from skmetaad.labels import warn_zero_one
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
 __all__ = ["LeaveOneTaskOut", "TaskKFold", "TaskShuffleSplit", "support_query_split"]
@@ -248,9 +247,7 @@ def support_query_split(
 
 def _split_rows(X, y, task, n_support, options):
     X, ids, members = by_task(X, task)
-    labels = np.ones(len(X), np.int8) if y is None else outlier_labels(y, len(X), "y")
-    if y is not None:
-        warn_zero_one(labels, "y")
+    labels = np.ones(len(X), np.int8) if y is None else warned_labels(y, len(X), "y")
     support, query, known = [], [], []
     for name, rows in zip(ids, members, strict=True):
         kept, rest, told = _split_task(name, labels[rows], n_support, options)

@@ -234,8 +234,7 @@ class TaskCollection(Sequence):
         """
         names, X = _making.column_names(X), _making.numbers(X, "X")
         if y is not None:
-            y = _making.outlier_labels(y, len(X), "y")
-            warn_zero_one(y, "y")
+            y = _making.warned_labels(y, len(X), "y")
         return cls(_by_id(X, y, task, names))
 
     @classmethod

@@ -78,10 +78,11 @@ class CriticalDifferenceDisplay:
                 "expected at least two methods with one score for each of the same "
                 "tasks."
             )
-        names = [f"place {i}" for i in range(shape[0])]
+        places = [f"place {i}" for i in range(shape[0])]
+        if ids is not None:
+            places = [f"task {i!r}" for i in ids]
         for name, values in table.items():
-            where = names if ids is None else [f"task {i!r}" for i in ids]
-            check_finite(values, where, f"scores of {name!r}")
+            check_finite(values, places, f"scores of {name!r}")
         self.scores = table
         self.alpha = alpha
         self._test()

@@ -6,10 +6,8 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from skmetaad._making import outlier_labels
 from skmetaad._rows import unpack
 from skmetaad.compose import decide
-from skmetaad.labels import warn_zero_one
 from skmetaad.tasks import as_collection
 
 # Told apart by people who see no red and green, and in grey.
@@ -40,13 +38,6 @@ def same_length(**arrays):
                 "expected one value per row in each."
             )
     return found.values()
-
-
-def labels_of(y):
-    """Return labels of rows as int8; warn of PyOD's, raise where they are none."""
-    y = outlier_labels(y, len(y), "y")
-    warn_zero_one(y, "y")
-    return y
 
 
 def check_finite(values, names, what="scores"):

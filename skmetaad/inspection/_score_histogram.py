@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from skmetaad._making import warned_labels
 from skmetaad.inspection._drawn import (
     NEUTRAL,
     NORMAL,
     OUTLIER,
     axes,
     judged,
-    labels_of,
     named,
     same_length,
 )
@@ -49,7 +49,7 @@ class ScoreHistogramDisplay:
 
     def __init__(self, y, decision, *, name=None):
         y, self.decision = same_length(y=y, decision=decision)
-        self.y = labels_of(y)
+        self.y = warned_labels(y, len(y), "y")
         self.name = name
 
     @classmethod

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from skmetaad._making import warned_labels
 from skmetaad.inspection._drawn import (
     NORMAL,
     OUTLIER,
     axes,
     judged,
-    labels_of,
     named,
     same_length,
 )
@@ -55,7 +55,7 @@ class TimelineDisplay:
         time = np.arange(n) if time is None else time
         y = np.zeros(n, np.int8) if y is None else y
         self.decision, y, self.time = same_length(decision=decision, y=y, time=time)
-        self.y = labels_of(y)
+        self.y = warned_labels(y, len(y), "y")
         self.name = name
 
     @classmethod
