@@ -49,13 +49,13 @@ def whitened(whitening: Tensor, x: Tensor) -> Tensor:
 def fit_gaussian(whitening: Tensor, rows: Tensor, inlier: Tensor) -> Params:
     """Return mean and directions of each task's inliers among its rows (T, K, d).
 
-    `gauss.own` has their squared distances per column when each is left out of mean
-    and covariance, (T, K).
+    Directions are in double precision: distances are what they leave of a row.
+    `gauss.own` has the inliers' squared distances per column when each is left out of
+    mean and covariance, (T, K).
     """
     mask = inlier.to(rows.dtype).unsqueeze(-1)
     n = mask.sum(dim=1, keepdim=True).clamp_min(1)
     mean = (rows * mask).sum(dim=1, keepdim=True) / n
-    # The distances are what is left of differences, so in double precision.
     z = (whitened(whitening, rows - mean) * mask).double()
     gram = z @ z.mT
     size = gram.diagonal(dim1=1, dim2=2)
@@ -68,7 +68,7 @@ def fit_gaussian(whitening: Tensor, rows: Tensor, inlier: Tensor) -> Params:
     own = _left_out(precision, size, n.squeeze(-1).double(), ridge.squeeze(-1))
     return {
         "gauss.mean": mean,
-        "gauss.directions": (inverse @ z).to(rows.dtype),
+        "gauss.directions": inverse @ z,
         "gauss.own": (own / rows.shape[2]).to(rows.dtype),
     }
 
@@ -88,8 +88,8 @@ def gaussian_distances(
     whitening: Tensor, state: Params, n: Tensor, query: Tensor
 ) -> Tensor:
     """Return the squared distances (T, R) per column of rows to tasks of n inliers."""
-    z = whitened(whitening, query - state["gauss.mean"])
-    along = z @ state["gauss.directions"].mT
+    z = whitened(whitening, query - state["gauss.mean"]).double()
+    along = z @ state["gauss.directions"].mT.double()
     rest = z.square().sum(dim=2) - along.square().sum(dim=2)
     scale = (1 + n.clamp_min(1) / NU) / z.shape[2]
-    return rest.clamp_min(0.0) * scale.unsqueeze(1)
+    return (rest.clamp_min(0.0) * scale.unsqueeze(1)).to(query.dtype)

@@ -195,8 +195,9 @@ def with_guard(
     """Return the networks' evidence, and before its last part that of the rows."""
     rows, inlier = query * row_unit(params), state["inlier"]
     n, A = inlier.sum(dim=1), params["gauss.whitening"]
+    to_rows = sq_distances(rows, state["rows"], state["gauss.mean"])
     guard = [
-        nearest(sq_distances(rows, state["rows"]), inlier),
+        nearest(to_rows, inlier),
         gaussian_distances(A, state, n, rows),
     ]
     parts = [evidence[..., :-1], log_distances(guard), evidence[..., -1:]]

@@ -13,8 +13,8 @@ Params = dict[str, Tensor]
 # Begin the names of a network's parameters, and of those that make scores of it.
 NETWORK = "net."
 HEAD = "head."
-# Stands for the distance to what is not there.
-FAR = 1e12
+# Stands for the squared distance to what is not there: no legal rows are so far apart.
+FAR = 1e30
 
 
 def under(params: Params, prefix: str) -> Params:
@@ -93,10 +93,13 @@ def directions(embedded: Tensor, constant: Tensor | float) -> Tensor:
     return normalize(torch.cat([embedded, height], dim=2), dim=2)
 
 
-def sq_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return squared Euclidean distances (T, R, P) of a (T, R, e) to b (T, P, e)."""
-    # Centring first keeps the expanded form exact enough for far-off data.
-    center = b.mean(dim=1, keepdim=True)
+def sq_distances(a: Tensor, b: Tensor, center: Tensor | None = None) -> Tensor:
+    """Return squared Euclidean distances (T, R, P) of a (T, R, e) to b (T, P, e).
+
+    They are exact enough near the center (T, 1, e), by default the mean of b.
+    """
+    if center is None:
+        center = b.mean(dim=1, keepdim=True)
     a, b = a - center, b - center
     cross = torch.baddbmm(
         (b * b).sum(-1).unsqueeze(1), a, b.transpose(1, 2), beta=1.0, alpha=-2.0

@@ -107,8 +107,9 @@ class Prototype:
         x = query * row_unit(params)
         near, proto, odd = self.embedded_distances(state, embedded)
         whitening, n = params["gauss.whitening"], state["inlier"].sum(dim=1)
+        to_rows = sq_distances(x, state["rows"], state["gauss.mean"])
         return [
-            nearest(sq_distances(x, state["rows"]), state["inlier"], self.n_neighbors),
+            nearest(to_rows, state["inlier"], self.n_neighbors),
             near,
             proto,
             gaussian_distances(whitening, state, n, x),
@@ -170,7 +171,7 @@ class Prototype:
         n = inlier.sum(dim=1, keepdim=True)
         own = torch.eye(inlier.shape[1], dtype=torch.bool)
         others = inlier.unsqueeze(1) & ~own
-        rows, embedded = centered(state["rows"]), state["support"]
+        rows, embedded = state["rows"] - state["gauss.mean"], state["support"]
         d = torch.cdist(embedded, embedded).square()
         proto = torch.cdist(embedded, state["prototype"]).amin(dim=2)
         found = [
@@ -200,10 +201,6 @@ class Prototype:
         away = slope[0] * root(near) + slope[1] * root(proto)
         score = bias[0] + bias[1] * n.log() - away
         return separation(score, batch.query_y)
-
-
-def centered(x: Tensor) -> Tensor:
-    return x - x.mean(dim=1, keepdim=True)
 
 
 def root(x: Tensor) -> Tensor:

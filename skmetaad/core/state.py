@@ -23,15 +23,10 @@ def to_tensor(array: np.ndarray, dtype: torch.dtype = torch.float64) -> Tensor:
     return tensor.to(dtype)
 
 
-def to_numpy(
-    tensors: dict[str, Tensor], dtype: type = np.float32
-) -> dict[str, np.ndarray]:
-    """Turn tensors into arrays of their own memory; floating ones take `dtype`."""
+def to_numpy(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    """Turn tensors into arrays of their own memory."""
     return {
-        name: value.detach().cpu().numpy().astype(dtype)
-        if value.is_floating_point()
-        else value.detach().cpu().numpy().copy()
-        for name, value in tensors.items()
+        name: value.detach().cpu().numpy().copy() for name, value in tensors.items()
     }
 
 

@@ -325,10 +325,8 @@ class MetaPrototypeDetector(EncoderDetector):
         }
         needed = {k: v for k, v in state.items() if k not in ("mean", "scale")}
         with torch.no_grad():
-            scores = self._core(X.shape[-1]).held_out(
-                to_tensors(blend, torch.float32), to_tensors(needed, torch.float32)
-            )
-        return scores.double().numpy()
+            core = self._core(X.shape[-1])
+            return core.held_out(to_tensors(blend), to_tensors(needed)).numpy()
 
     def _core(self, n_features, n_parts=1):
         return Prototype(
