@@ -90,6 +90,41 @@ def test_constant_columns_and_huge_rows_stay_finite():
                 assert value is state["gauss.mean"] or (found >= 0).all()
 
 
+@pytest.mark.parametrize("times", [1.0, 1e4, 1e5])
+def test_supports_of_far_larger_scatter_than_the_fleet_keep_their_distances(times):
+    whitening = fleet_whitening(*fleet_of(6)).float()
+    W = np.linalg.inv((whitening @ whitening.mT).double().numpy())
+    rng = np.random.default_rng(1)
+    support, query = (
+        (times * rng.normal(size=(n, 6))).astype(np.float32) for n in (12, 30)
+    )
+    n, inlier = torch.tensor([12]), torch.ones(1, 12).bool()
+    state = fit_gaussian(whitening, torch.tensor(support)[None], inlier)
+    found = gaussian_distances(whitening, state, n, torch.tensor(query)[None])
+    want = by_hand(W, support.astype(float), query.astype(float))
+    np.testing.assert_allclose(found[0], want, rtol=1e-3)
+
+
+@pytest.mark.parametrize("where", ["shifted tasks", "far labelled outliers"])
+def test_thresholds_of_far_off_rows_are_those_of_the_task_alone(where):
+    fleet = make_fleet(n_tasks=10, n_rows=120, random_state=0)
+    unit = np.concatenate([t.X for t in fleet]).std(0)
+    det = MetaPrototypeDetector(n_iter=20, n_networks=1, random_state=0)
+    det.fit(fleet[:8])
+    X = fleet[8].X[fleet[8].y == 1][:40]
+    if where == "shifted tasks":
+        X = X + 1e4 * unit
+        other = fleet[9].X[fleet[9].y == 1][:60]
+        task = ["a"] * 40 + ["b"] * 60
+        both = det.adapt(np.concatenate([X, other]), task=task).task_offsets_[0]
+        alone = det.adapt(X, task=task[:40]).task_offsets_[0]
+    else:
+        y = [1] * 40 + [-1]
+        alone = det.adapt(np.concatenate([X, X[:1] + 1e2 * unit]), y).offset_
+        both = det.adapt(np.concatenate([X, X[:1] + 1e5 * unit]), y).offset_
+    assert both == pytest.approx(alone, abs=1e-5)
+
+
 def test_a_departure_across_correlated_columns_is_found_from_one_row():
     # Both columns alone are as usual: only the fleet's covariance tells.
     rng = np.random.default_rng(0)

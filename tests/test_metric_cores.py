@@ -46,13 +46,16 @@ def check(core, by_hand, labels):
         for t in range(2)
     ]
     np.testing.assert_allclose(scores, want, rtol=1e-6, atol=1e-6)
-    # Absent rows change nothing.
+    # Absent rows change nothing, not even of rows farther off than any.
+    far = 1e8 * torch.tensor(query)
+    at_far = core.score(params, state, far)
     rows = torch.cat([torch.tensor(support), torch.zeros(2, 3, WIDTH)], dim=1)
     y = torch.cat([y, torch.zeros(2, 3, dtype=y.dtype)], dim=1)
     mask = torch.cat([mask, torch.zeros(2, 3, dtype=torch.bool)], dim=1)
     state = core.adapt(params, rows, y, mask)
     again = core.score(params, state, torch.tensor(query))
     np.testing.assert_allclose(again, scores, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(core.score(params, state, far), at_far, rtol=1e-6)
 
 
 def encoder():

@@ -148,9 +148,11 @@ def test_a_fleet_told_apart_without_error_still_gets_finite_odds():
     assert (score[:4] > 2).all() and (score[4:] < -2).all() and score.abs().max() < 50
 
 
-def test_absent_rows_change_nothing():
+@pytest.mark.parametrize("far", [1.0, 1e8])
+def test_absent_rows_change_nothing(far):
     core, params = made()
     support, query = map(torch.tensor, tasks_of())
+    query = far * query
     y, mask = torch.ones(3, 5, dtype=torch.int8), torch.ones(3, 5).bool()
     want = core.score(params, core.adapt(params, support, y, mask), query)
     padded = torch.cat([support, torch.zeros(3, 2, WIDTH)], dim=1)
