@@ -112,6 +112,10 @@ X, y, _ = known.arrays()
 pooled = IForest(random_state=0).fit(X)
 
 
+def named(X):
+    return pd.DataFrame(X, columns=known.feature_names)
+
+
 def centred(task):
     """Centre a task on ten normal rows; return its other rows and their labels."""
     first = np.flatnonzero(task.y == 1)[:10]
@@ -128,11 +132,11 @@ for task in new:
     X, fraud = centred(task)
     first = task.X[task.y == 1][:10]
     rows = X + first.mean(axis=0)
-    adapted = detectors["MetaPrototype"].adapt(first)
+    adapted = detectors["MetaPrototype"].adapt(named(first))
     for name, score in (
         ("isolation forest, pooled", pooled.decision_function(rows)),
         ("boosting, centred", boosting.predict_proba(X)[:, 1]),
-        ("MetaPrototype", -adapted.score_samples(rows)),
+        ("MetaPrototype", -adapted.score_samples(named(rows))),
     ):
         found[name].append(average_precision_score(fraud, score))
 for name, values in found.items():
@@ -147,7 +151,7 @@ for name, values in found.items():
 # The classifier needs them. The meta-learner can do without: it takes rows of other
 # merchants for outliers. It loses much, and is still ahead of the nearest neighbour.
 
-unlabelled = TaskCollection(Task(task.id, task.X) for task in known)
+unlabelled = TaskCollection(Task(task.id, named(task.X)) for task in known)
 blind = MetaPrototypeDetector(random_state=0).fit(unlabelled)
 values = few_shot_scores(blind, new, n_support=10, metric="average_precision")
 print(f"MetaPrototype, no label: mean AP {np.mean(list(values.values())):.3f}")
@@ -158,6 +162,6 @@ print(f"MetaPrototype, no label: mean AP {np.mean(list(values.values())):.3f}")
 
 merchant = new[0]
 normal = merchant.X[merchant.y == 1]
-adapted = detectors["MetaPrototype"].adapt(normal[:10])
+adapted = detectors["MetaPrototype"].adapt(named(normal[:10]))
 figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
-ScoreHistogramDisplay.from_estimator(adapted, merchant.X, merchant.y, ax=ax)
+ScoreHistogramDisplay.from_estimator(adapted, named(merchant.X), merchant.y, ax=ax)

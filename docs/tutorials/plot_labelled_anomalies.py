@@ -77,10 +77,10 @@ ax.set(xlabel="labelled faults in the support", ylabel="mean AUROC, K = 10")
 ax.legend()
 
 # %%
-# Those that learn how to compare with labelled rows gain most. Without a label they
-# lose to the nearest neighbour on this fleet: other machines cannot tell where this one
-# is weak, and a blind guess has an AUROC of 0.5. ``MetaPrototypeDetector`` compares by
-# distances, is the best without labels, and gains hardly anything from them.
+# Those that learn how to compare with labelled rows gain most: other machines cannot
+# tell where this one is weak, its own faults can. Without a label all are a little
+# ahead of the nearest neighbour. ``MetaPrototypeDetector`` compares by distances, and
+# gains hardly anything from labels.
 #
 # Giving labels
 # -------------
@@ -108,7 +108,7 @@ for when, adapted in (("no label", before), ("two labels", after)):
 # -----------------------
 #
 # On a fleet whose faults differ from each other within a machine, a labelled fault says
-# little about the next: the same detectors gain hardly anything.
+# little about the next: ``MetaPrototypeDetector`` gains nothing there.
 
 fleet = make_fleet(n_tasks=80, random_state=0)
 print(f"{'AUROC, labelled faults:':<24}" + "".join(f"{n:>7}" for n in labelled))

@@ -132,7 +132,7 @@ for n in (2, 5, 40):
     print(rows.format(f"{n} servers", *trained_on(known[:n], new, 5)))
 
 # %%
-# And with sixty strangers, servers that share neither the scales of their numbers nor
+# And with forty strangers, servers that share neither the scales of their numbers nor
 # what drives them, there is nothing to learn from the others. ``MetaPrototypeDetector``
 # has k-NN among its parts and is not behind it here; ``MAMLAutoencoderDetector`` has
 # no such guard, and with fifty rows the nearest neighbour is ahead of it.

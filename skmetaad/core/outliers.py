@@ -27,7 +27,7 @@ def with_made(
         return batch
     inliers, outliers = batch.query[:, y == 1], batch.query[:, y == -1]
     if how == "transferred" and n:
-        made = transferred(inliers, outliers, n, generator, batch.task)
+        made = transferred(inliers, outliers, n, generator)
     else:
         support, _, mask = batch.given
         made = departures(support, mask, inliers, generator)[:, : n or None]
@@ -39,17 +39,12 @@ def with_made(
 
 
 def transferred(
-    inliers: Tensor,
-    outliers: Tensor,
-    n: int,
-    generator: torch.Generator,
-    task: Tensor | None = None,
+    inliers: Tensor, outliers: Tensor, n: int, generator: torch.Generator
 ) -> Tensor:
-    """Return outliers (B, n, d) that depart from inliers as those of other tasks do.
+    """Return outliers (B, n, d) that depart from inliers as those of other episodes do.
 
     Each is :math:`x + u (o - m)`, where x is an inlier of the episode, o an outlier of
-    another task's episode, m the mean of that one's inliers, and u uniform in
-    [0.5, 1.5). Where all are of one `task`, any other episode serves.
+    another one, m the mean of that one's inliers, and u uniform in [0.5, 1.5).
     """
     away = outliers - inliers.mean(dim=1, keepdim=True)
     B, n_inliers, n_outliers = len(inliers), inliers.shape[1], outliers.shape[1]
@@ -57,15 +52,8 @@ def transferred(
     def drawn(low: int, high: int) -> Tensor:
         return torch.randint(low, max(low + 1, high), (B, n), generator=generator)
 
-    episode, task = torch.arange(B)[:, None], torch.arange(B) if task is None else task
-    n_rest = max(1, B - 1)
-    following = (episode + 1 + torch.arange(n_rest)) % B
-    same = task[following] == task[:, None]
-    # Those of other tasks first.
-    following = following.gather(1, same.to(torch.int8).argsort(dim=1, stable=True))
-    n_foreign = (~same).sum(dim=1, keepdim=True)
-    among = torch.where(n_foreign > 0, n_foreign, n_rest)
-    other = following.gather(1, drawn(0, n_rest) * among // n_rest)
+    episode = torch.arange(B)[:, None]
+    other = (episode + drawn(1, B)) % B
     u = torch.rand(B, n, 1, generator=generator, dtype=inliers.dtype)
     u = LEAST + (MOST - LEAST) * u
     base = inliers[episode, drawn(0, n_inliers)]

@@ -141,7 +141,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         rows of these; "synthetic": departures from the inliers, made at random;
         "mixed": the first of these that the data has, half of them replaced by
         synthetic ones; "auto": the same, but labelled ones are replaced by transferred
-        ones, inliers moved by what sets labelled outliers of other tasks apart, and
+        ones, inliers moved by what sets labelled outliers of other episodes apart, and
         fewer are replaced where there are more than ten tasks.
     chronological : bool, default=False
         Whether each task's rows are in time order and a new task's support comes before

@@ -91,7 +91,7 @@ class DeepClusteringDetector(EncoderDetector):
         rows of these; "synthetic": departures from the inliers, made at random;
         "mixed": the first of these that the data has, half of them replaced by
         synthetic ones; "auto": the same, but labelled ones are replaced by transferred
-        ones, inliers moved by what sets labelled outliers of other tasks apart, and
+        ones, inliers moved by what sets labelled outliers of other episodes apart, and
         fewer are replaced where there are more than ten tasks. "batch": every episode's
         outliers are the inliers of all others of the meta-batch, each embedded once,
         and a softmax over tasks joins the loss; needs `standardize=False`. It suits
