@@ -36,8 +36,9 @@ def fleet_moments(
     spread = within + between
     # What rounding leaves of a constant feature, as scikit-learn's scalers bound it.
     flat = spread <= (len(X) * np.finfo(np.float64).eps * overall) ** 2
-    # A feature that is constant inside every task still gets a small within-task
-    # variance, so that a departure counts without deciding all on its own.
+    # A feature that is constant inside every task, but for what single precision leaves
+    # of it, still gets a small within-task variance, so that a departure counts without
+    # deciding all on its own.
     constant = within <= 1e-12 * spread
     within = np.where(flat, 1.0, np.where(constant, 1e-2 * spread, within))
     return {
