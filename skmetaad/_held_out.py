@@ -63,8 +63,12 @@ def learned_offsets(judges, rows, rng, *, balanced=False):
     contamination = judges[0][0].contamination
     found = {"contamination": contamination, **learn(judges, SHOTS)}
     if rows.y is not None:
-        n_outliers = np.bincount(rows.code[rows.y == -1], minlength=rows.n_tasks)
-        judges = [(judge, own[n_outliers[own] > 0]) for judge, own in judges]
+        n_outliers, n_others = (
+            np.bincount(rows.code[kind], minlength=rows.n_tasks)
+            for kind in (rows.y == -1, rows.y != -1)
+        )
+        usable = (n_outliers > 0) & (n_others > 1)
+        judges = [(judge, own[usable[own]]) for judge, own in judges]
         judges = [(judge, own) for judge, own in judges if len(own)]
         if judges:
             found["labelled"] = [

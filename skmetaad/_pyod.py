@@ -29,7 +29,8 @@ class PyODDetector(BaseMetaDetector):
         Largest number of support rows kept per task; more are thinned at random. By
         default all are kept.
     random_state : int, RandomState instance or None, default=None
-        Seed handed to copies that have a `random_state`.
+        Seed handed to copies that have a `random_state`; None: one is drawn, unless
+        `detector` has its own.
 
     Attributes
     ----------
@@ -114,12 +115,12 @@ class PyODDetector(BaseMetaDetector):
 
     def _fit_one(self, X):
         detector = copy.deepcopy(self.detector)
-        for name, value in (
-            ("contamination", float(self.contamination)),
-            ("random_state", int(self.meta_["seed"])),
-        ):
-            if name in vars(detector):
-                setattr(detector, name, value)
+        own = vars(detector)
+        if "contamination" in own:
+            detector.contamination = float(self.contamination)
+        seeded = self.random_state is None and own.get("random_state") is not None
+        if "random_state" in own and not seeded:
+            detector.random_state = int(self.meta_["seed"])
         try:
             return detector.fit(X)
         except Exception as error:

@@ -141,12 +141,16 @@ def check_features(estimator, X, *, reset):
 def _columns(X, kinds):
     """Return the names of a table's columns of some kinds."""
     dtypes = getattr(X, "dtypes", None)
-    if not hasattr(dtypes, "items"):  # as those of a Series, or of polars
+    if isinstance(dtypes, list):  # of polars
+        dtypes = dict(zip(X.columns, dtypes, strict=True))
+    if not hasattr(dtypes, "items"):  # as those of a Series
         return []
     return [name for name, dtype in dtypes.items() if _kind(dtype) in kinds]
 
 
 def _kind(dtype):
+    if hasattr(dtype, "is_temporal"):  # of polars
+        return "M" if dtype.is_temporal() else "O" if str(dtype) == "String" else "f"
     return getattr(dtype, "kind", "O")
 
 

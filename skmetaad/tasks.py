@@ -96,6 +96,12 @@ class TaskCollection(Sequence):
     def __iter__(self):
         return iter(self._tasks)
 
+    def __contains__(self, task):
+        """Whether it is one of the tasks, or the id of one."""
+        if isinstance(task, Task):
+            return any(own is task for own in self._tasks)
+        return isinstance(task, Hashable) and task in self._place
+
     def __getitem__(self, index):
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
             return self._tasks[index]

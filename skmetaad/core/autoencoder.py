@@ -15,6 +15,7 @@ from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import MAML
 from skmetaad.core.nets import ACTIVATIONS, HEAD, NETWORK, Params, init_mlp, mlp, under
 from skmetaad.core.scaling import as_seen, task_moments
+from skmetaad.core.state import finite
 from skmetaad.core.train import Batch
 
 VARIANTS = ("plain", "denoising", "variational", "adversarial")
@@ -22,6 +23,8 @@ CRITIC = "critic."
 CRITIC_WIDTH = 32
 # The bound of log variances, which keeps rows unlike any before from overflowing.
 LARGEST = 2.0
+# Columns that the inner loss counts at least: the fewer, the more it bends.
+FEWEST = 4
 # Rows of noise drawn at once.
 BLOCK = 64
 
@@ -121,7 +124,10 @@ class MAMLAutoencoder(MAML):
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, network and level of its support error."""
         (state,) = self.states(params, support, y, mask)
-        return whole(state)
+        state = whole(state)
+        # Infinite scores and thresholds would call every row normal.
+        gone = ~finite(state)
+        return {**state, "level": state["level"].masked_fill(gone, torch.nan)}
 
     def states(
         self,
@@ -155,7 +161,7 @@ class MAMLAutoencoder(MAML):
 
         def support_loss(net: Params, z: Tensor) -> Tensor:
             error, penalty = self.errors(net, z, noise)
-            error = error.mean(dim=2) + penalty
+            error = error.sum(dim=2) / max(z.shape[2], FEWEST) + penalty
             return (error * normal + softplus(1.0 - error) * odd).sum(dim=1)
 
         return self.fast(params, support_loss, z, each=each)
@@ -167,7 +173,7 @@ class MAMLAutoencoder(MAML):
         loss = Loss(
             normal,
             odd if odd.any() else None,
-            z.shape[2],
+            max(z.shape[2], FEWEST),
             self.codec.activation,
             options.pop("clip"),
         )

@@ -92,7 +92,8 @@ def gaps(X: Tensor, own: Tensor, state: State) -> Tensor:
     above = torch.maximum(ordered.gather(2, high), values)
     span = spans(state)[..., None]
     uniform = (2 * m / n.clamp_min(1)).clamp_max(1.0)
-    return ((((above - below) / span + 1e-3) / (uniform + 1e-3)).log()).mT
+    width = ((above - below) / span).clamp_max(1e299)  # none is known: no end to it
+    return ((width + 1e-3) / (uniform + 1e-3)).log().mT
 
 
 def value_evidence(
@@ -148,9 +149,8 @@ def column_context(own_evidence: Tensor, present: Tensor, state: State) -> Tenso
 
     `own_evidence` (T, K, d, N_VALUE) is that of the support's own rows.
     """
-    weight = present[..., None].to(torch.float64)
-    n = weight.sum(1).clamp_min(1.0)
-    mean = (own_evidence * weight[..., None]).sum(1) / n[..., None]
+    n = present.sum(1).clamp_min(1)[:, None, None]
+    mean = torch.where(present[..., None, None], own_evidence, 0.0).sum(1) / n
     distinct = state["distinct"] / state["known"].clamp_min(1)
     few = (state["distinct"].clamp_min(1).to(torch.float64)).log() / 5
     return torch.stack(
@@ -165,8 +165,9 @@ def normalise(evidence: Tensor, level: Tensor, spread: Tensor) -> Tensor:
 
 def levels(own_evidence: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and spread (T, d, N_VALUE) of the support's own value evidence."""
-    weight = present[..., None, None].to(torch.float64)
-    n = weight.sum(1).clamp_min(1.0)
-    mean = (own_evidence * weight).sum(1) / n
-    square = ((own_evidence - mean[:, None]) * weight).square().sum(1) / n
+    here = present[..., None, None]
+    n = here.sum(1).clamp_min(1)
+    mean = torch.where(here, own_evidence, 0.0).sum(1) / n
+    away = torch.where(here, own_evidence - mean[:, None], 0.0)
+    square = away.square().sum(1) / n
     return mean, square.sqrt() + 0.25

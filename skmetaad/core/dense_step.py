@@ -63,8 +63,9 @@ class Frame(NamedTuple):
 class Loss:
     """Which loss is descended on, and how.
 
-    The mean over features of squared errors, weighted by `normal` (T, K), and of their
-    softplus(1 - mean), weighted by `odd`. `clip` is the largest norm of a gradient.
+    The sum over features of squared errors, divided by `n_features`, weighted by
+    `normal` (T, K), and softplus(1 - that), weighted by `odd`. `clip` is the largest
+    norm of a gradient.
     """
 
     normal: Tensor

@@ -1,5 +1,8 @@
 """The two crossings between numpy and torch, and seeded generators."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,6 +31,17 @@ def to_numpy(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
     return {
         name: value.detach().cpu().numpy().copy() for name, value in tensors.items()
     }
+
+
+@contextmanager
+def own_modes() -> Iterator[None]:
+    """Leave aside in which of torch's modes the caller is: callers deal in numpy."""
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast("cpu", enabled=False),
+    ):
+        yield
 
 
 def generator(rng: np.random.Generator) -> torch.Generator:

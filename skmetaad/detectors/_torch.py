@@ -16,7 +16,13 @@ from skmetaad._rows import picture_shape
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core.pieces import in_pieces
 from skmetaad.core.scaling import fleet_moments
-from skmetaad.core.state import generator, to_numpy, to_tensor, to_tensors
+from skmetaad.core.state import (
+    generator,
+    own_modes,
+    to_numpy,
+    to_tensor,
+    to_tensors,
+)
 from skmetaad.core.train import NotFinite, meta_train
 from skmetaad.detectors._blended import cross_fitted
 from skmetaad.detectors._episode_drawer import EpisodeDrawer
@@ -121,6 +127,7 @@ class TorchMetaDetector(BaseMetaDetector):
 
     # ---------------------------------------------------------------------------------
 
+    @own_modes()
     def _meta_fit(self, X, y, code, rng):
         moments = fleet_moments(X, y, code)
         center, total = moments["center"], moments["total"]
@@ -307,6 +314,7 @@ class TorchMetaDetector(BaseMetaDetector):
         square = (isqrt(n_features),) * 2
         return picture_shape(self.image_shape, square, n_features, smallest=2)
 
+    @own_modes()
     def _adapt(self, X, y, mask):
         # In single precision, which is that of the state.
         needed = {k: v for k, v in self.meta_.items() if not k.startswith(AFTER)}
@@ -317,6 +325,7 @@ class TorchMetaDetector(BaseMetaDetector):
             state = core.adapt(meta, support, torch.from_numpy(y), to_tensor(mask))
         return to_numpy(state)
 
+    @own_modes()
     def _score(self, state, X):
         meta = to_tensors(self.meta_)
         with torch.no_grad():

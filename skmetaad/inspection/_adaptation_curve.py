@@ -11,6 +11,7 @@ from skmetaad.inspection._drawn import (
     check_finite,
     named,
     one_seed,
+    styled,
 )
 from skmetaad.metrics import few_shot_scores, most_support
 
@@ -185,7 +186,7 @@ class AdaptationCurveDisplay:
         """
         self.ax_ = axes(ax)
         self.figure_ = self.ax_.figure
-        options = {"marker": "o", "label": self.name, **kwargs}
+        options = styled("line", {"marker": "o", "label": self.name}, kwargs)
         mean = self.scores.mean(axis=1)
         (self.line_,) = self.ax_.plot(self.n_support, mean, **options)
         low, high = bootstrap_interval(self.scores)

@@ -5,7 +5,13 @@ from numbers import Real
 import numpy as np
 from scipy.stats import rankdata
 
-from skmetaad.inspection._drawn import NORMAL, axes, check_finite, one_seed
+from skmetaad.inspection._drawn import (
+    NORMAL,
+    axes,
+    check_finite,
+    one_seed,
+    styled,
+)
 from skmetaad.inspection._significance import DIGITS, friedman_p, holm, signed_rank_p
 from skmetaad.metrics import few_shot_scores
 
@@ -209,7 +215,8 @@ class CriticalDifferenceDisplay:
             self.ax_.text(end, height, f" {text} ", ha=side, va="center")
         for i, group in enumerate(self.groups_):
             ends = [self.ranks_[name] for name in (group[0], group[-1])]
-            options = {"color": NORMAL, "lw": 4, "solid_capstyle": "round", **kwargs}
+            default = {"color": NORMAL, "linewidth": 4, "solid_capstyle": "round"}
+            options = styled("line", default, kwargs)
             self.ax_.plot(ends, [-0.35 * (i + 1)] * 2, **options)
         self.ax_.axhline(0, xmin=0, xmax=1, color="black", lw=1)
         self.ax_.set(xlim=(0.6, n + 0.4), ylim=(-top - 0.5 * left, 0), yticks=[])

@@ -27,6 +27,17 @@ def axes(ax):
     return plt.subplots()[1]
 
 
+def styled(kind, default, given):
+    """Return matplotlib's options, given ones first, whichever alias they come by."""
+    from matplotlib import cbook, collections, lines
+
+    kinds = {"line": lines.Line2D, "points": collections.PathCollection}
+    given = cbook.normalize_kwargs(given, kinds[kind])
+    if "c" in given:  # of points, which have "color" beside it
+        default = {k: v for k, v in default.items() if k != "color"}
+    return {**default, **given}
+
+
 def same_length(**arrays):
     """Return arrays of one axis and one length, or raise a ValueError."""
     found = {name: np.asarray(value) for name, value in arrays.items()}

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from skmetaad.inspection._drawn import NEUTRAL, NORMAL, OUTLIER, axes, named
+from skmetaad.inspection._drawn import (
+    NEUTRAL,
+    NORMAL,
+    OUTLIER,
+    axes,
+    named,
+    styled,
+)
 
 KINDS = (
     ("inlier", 1, NORMAL, "o"),
@@ -160,8 +167,9 @@ class EmbeddingDisplay:
         for kind, label, color, marker in KINDS:
             rows = query[self.y == label]
             if len(rows):
-                options = {"color": color, "marker": marker, "alpha": 0.5, **kwargs}
-                self.query_[kind] = self.ax_.scatter(*rows.T, label=kind, **options)
+                default = {"color": color, "marker": marker, "alpha": 0.5}
+                options = styled("points", {**default, "label": kind}, kwargs)
+                self.query_[kind] = self.ax_.scatter(*rows.T, **options)
         self.support_ = self.ax_.scatter(
             *support.T, facecolor="none", edgecolor="black", s=60, label="support"
         )

@@ -9,6 +9,7 @@ from skmetaad.inspection._drawn import (
     check_finite,
     named,
     one_seed,
+    styled,
 )
 from skmetaad.metrics import few_shot_scores
 
@@ -208,7 +209,8 @@ class TaskScoreDisplay:
             self.reference_points_ = self.ax_.scatter(
                 rival, place, marker="|", color=NEUTRAL, label=self.reference_name
             )
-        options = {"color": NORMAL, "label": self.name, "zorder": 3, **kwargs}
+        default = {"color": NORMAL, "label": self.name, "zorder": 3}
+        options = styled("points", default, kwargs)
         self.points_ = self.ax_.scatter(values, place, **options)
         self.ax_.set_yticks(place, [str(i) for i in ids])
         self.ax_.set(xlabel=self.metric, ylabel="task")

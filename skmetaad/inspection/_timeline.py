@@ -10,6 +10,7 @@ from skmetaad.inspection._drawn import (
     judged,
     named,
     same_length,
+    styled,
 )
 
 
@@ -138,7 +139,7 @@ class TimelineDisplay:
         """
         self.ax_ = axes(ax)
         self.figure_ = self.ax_.figure
-        options = {"color": NORMAL, "lw": 1.0, **kwargs}
+        options = styled("line", {"color": NORMAL, "linewidth": 1.0}, kwargs)
         (self.line_,) = self.ax_.plot(self.time, self.decision, **options)
         alarm = self.decision < 0
         self.alarms_ = self.ax_.scatter(
