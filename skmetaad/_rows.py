@@ -141,7 +141,7 @@ def check_features(estimator, X, *, reset):
 def _columns(X, kinds):
     """Return the names of a table's columns of some kinds."""
     dtypes = getattr(X, "dtypes", None)
-    if isinstance(dtypes, list):  # of polars
+    if isinstance(dtypes, list) and hasattr(X, "columns"):  # of polars
         dtypes = dict(zip(X.columns, dtypes, strict=True))
     if not hasattr(dtypes, "items"):  # as those of a Series
         return []
