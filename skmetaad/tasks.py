@@ -99,7 +99,7 @@ class TaskCollection(Sequence):
     def __contains__(self, task):
         """Whether it is one of the tasks, or the id of one."""
         if isinstance(task, Task):
-            return any(own is task for own in self._tasks)
+            return super().__contains__(task)
         return isinstance(task, Hashable) and task in self._place
 
     def __getitem__(self, index):

@@ -122,6 +122,7 @@ def test_tasks_and_their_ids_are_in_a_collection():
     assert "a" in tasks
     assert tasks["b"] in tasks
     assert "c" not in tasks
+    assert Task("b", np.eye(4)[2:]) in tasks  # equal to one of them
     assert Task("a", np.eye(4)) not in tasks
     assert [1] not in tasks
 
