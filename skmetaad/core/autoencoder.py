@@ -68,6 +68,11 @@ class MAMLAutoencoder(MAML):
         last = self.codec.n_layers - 1
         return f"{NETWORK}weight{last}", f"{NETWORK}bias{last}"
 
+    @property
+    def n_counted(self) -> int:
+        """By how many columns the inner loss divides errors."""
+        return max(self.codec.n_features, FEWEST)
+
     def encode(self, net: Params, z: Tensor) -> Tensor:
         """Return the bottleneck (T, R, b); means and log variances if variational."""
         return self.codec.encode(under(net, NETWORK), z)
@@ -161,7 +166,7 @@ class MAMLAutoencoder(MAML):
 
         def support_loss(net: Params, z: Tensor) -> Tensor:
             error, penalty = self.errors(net, z, noise)
-            error = error.sum(dim=2) / max(z.shape[2], FEWEST) + penalty
+            error = error.sum(dim=2) / self.n_counted + penalty
             return (error * normal + softplus(1.0 - error) * odd).sum(dim=1)
 
         return self.fast(params, support_loss, z, each=each)
@@ -173,7 +178,7 @@ class MAMLAutoencoder(MAML):
         loss = Loss(
             normal,
             odd if odd.any() else None,
-            max(z.shape[2], FEWEST),
+            self.n_counted,
             self.codec.activation,
             options.pop("clip"),
         )

@@ -144,13 +144,9 @@ def value_evidence(
     return torch.where(counts[..., None], torch.stack(parts, -1), 0.0), counts
 
 
-def column_context(own_evidence: Tensor, present: Tensor, state: State) -> Tensor:
-    """Return what is known of each column (T, d, N_CONTEXT).
-
-    `own_evidence` (T, K, d, N_VALUE) is that of the support's own rows.
-    """
-    n = present.sum(1).clamp_min(1)[:, None, None]
-    mean = torch.where(present[..., None, None], own_evidence, 0.0).sum(1) / n
+def column_context(state: State) -> Tensor:
+    """Return what is known of each column (T, d, N_CONTEXT)."""
+    mean = state["value.level"]
     distinct = state["distinct"] / state["known"].clamp_min(1)
     few = (state["distinct"].clamp_min(1).to(torch.float64)).log() / 5
     return torch.stack(

@@ -89,7 +89,7 @@ def gaussian_distances(
 ) -> Tensor:
     """Return the squared distances (T, R) per column of rows to tasks of n inliers."""
     z = whitened(whitening, query - state["gauss.mean"]).double()
-    along = z @ state["gauss.directions"].mT.double()
+    along = z @ state["gauss.directions"].mT
     rest = z.square().sum(dim=2) - along.square().sum(dim=2)
     scale = (1 + n.clamp_min(1) / NU) / z.shape[2]
     return (rest.clamp_min(0.0) * scale.unsqueeze(1)).to(query.dtype)

@@ -127,7 +127,7 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     ]
     values, counts, found = (torch.cat(part, 1) for part in zip(*parts, strict=True))
     state["value.level"], state["value.spread"] = by_column.levels(values, present)
-    state["column.context"] = by_column.column_context(values, present, state)
+    state["column.context"] = by_column.column_context(state)
     state |= own_levels(found, present)
     state["context"] = context(state)
     return at_rest(state), normalised(values, counts, found, state)

@@ -16,13 +16,7 @@ from skmetaad._rows import picture_shape
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core.pieces import in_pieces
 from skmetaad.core.scaling import fleet_moments
-from skmetaad.core.state import (
-    generator,
-    own_modes,
-    to_numpy,
-    to_tensor,
-    to_tensors,
-)
+from skmetaad.core.state import generator, own_modes, to_numpy, to_tensor, to_tensors
 from skmetaad.core.train import NotFinite, meta_train
 from skmetaad.detectors._blended import cross_fitted
 from skmetaad.detectors._episode_drawer import EpisodeDrawer

@@ -5,13 +5,7 @@ from numbers import Real
 import numpy as np
 from scipy.stats import rankdata
 
-from skmetaad.inspection._drawn import (
-    NORMAL,
-    axes,
-    check_finite,
-    one_seed,
-    styled,
-)
+from skmetaad.inspection._drawn import NORMAL, axes, check_finite, one_seed, styled
 from skmetaad.inspection._significance import DIGITS, friedman_p, holm, signed_rank_p
 from skmetaad.metrics import few_shot_scores
 
@@ -213,10 +207,10 @@ class CriticalDifferenceDisplay:
             self.ax_.plot([rank, rank, end], [0, height, height], color="black", lw=0.8)
             text = f"{name}  {rank:.2f}" if first else f"{rank:.2f}  {name}"
             self.ax_.text(end, height, f" {text} ", ha=side, va="center")
+        default = {"color": NORMAL, "linewidth": 4, "solid_capstyle": "round"}
+        options = styled("line", default, kwargs)
         for i, group in enumerate(self.groups_):
             ends = [self.ranks_[name] for name in (group[0], group[-1])]
-            default = {"color": NORMAL, "linewidth": 4, "solid_capstyle": "round"}
-            options = styled("line", default, kwargs)
             self.ax_.plot(ends, [-0.35 * (i + 1)] * 2, **options)
         self.ax_.axhline(0, xmin=0, xmax=1, color="black", lw=1)
         self.ax_.set(xlim=(0.6, n + 0.4), ylim=(-top - 0.5 * left, 0), yticks=[])

@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from skmetaad.inspection._drawn import (
-    NEUTRAL,
-    NORMAL,
-    OUTLIER,
-    axes,
-    named,
-    styled,
-)
+from skmetaad.inspection._drawn import NEUTRAL, NORMAL, OUTLIER, axes, named, styled
 
 KINDS = (
     ("inlier", 1, NORMAL, "o"),
