@@ -107,8 +107,10 @@ def _paired(z: Tensor, y: Tensor, n_pairs: int = 24) -> tuple[Tensor, Tensor]:
     g = torch.Generator().manual_seed(0)
     picks = []
     for label in (-1, 1):
-        share = (y == label).to(torch.float64) + 1e-12
-        index = torch.multinomial(share, n_pairs, replacement=True, generator=g)
+        share = (y == label).cpu().to(torch.float64) + 1e-12
+        index = torch.multinomial(share, n_pairs, replacement=True, generator=g).to(
+            z.device
+        )
         picks.append(torch.gather(z, 1, index.unsqueeze(-1).expand(-1, -1, z.shape[2])))
     return picks[0], picks[1]
 

@@ -28,8 +28,8 @@ class Draw:
 def tensors(draw: Draw) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return a draw as `ranking.observed` takes it."""
     support = to_tensor(draw.support)[None]
-    outlier = torch.from_numpy(draw.support_y == -1)[None]
-    return support, outlier, to_tensor(draw.query)[None], torch.from_numpy(draw.outlier)
+    outlier = torch.as_tensor(draw.support_y == -1)[None]
+    return support, outlier, to_tensor(draw.query)[None], torch.as_tensor(draw.outlier)
 
 
 def draws(table: Table, n_draws: int, rng: np.random.Generator) -> Iterator[Draw]:

@@ -1,11 +1,15 @@
-"""The two crossings between numpy and torch, and seeded generators."""
+"""The two crossings between numpy and torch, where torch computes, and generators."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+CPU = torch.device("cpu")
+DRAWING = (torch.rand, torch.randn, torch.randint, torch.randperm)
 
 
 def to_tensors(
@@ -16,11 +20,11 @@ def to_tensors(
 
 
 def to_tensor(array: np.ndarray, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Turn one array into a tensor, without a copy where it can be avoided."""
+    """Turn one array into a tensor on the device in use, without a copy if possible."""
     # Memory-mapped and read-only arrays are legal input, torch wants writable ones.
     if not array.flags.c_contiguous or not array.flags.writeable:
         array = np.array(array, order="C")
-    tensor = torch.from_numpy(array)
+    tensor = torch.as_tensor(array)
     if tensor.dtype is dtype or not tensor.is_floating_point():
         return tensor
     return tensor.to(dtype)
@@ -33,14 +37,60 @@ def to_numpy(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
     }
 
 
+def as_device(device: str | torch.device) -> torch.device:
+    """Return a device that torch can compute on, in double precision too."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        found = torch.device(device)
+        if found != CPU:
+            tried = torch.zeros(1, dtype=torch.float64, device=found)
+            tried.cpu()
+            found = tried.device
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here: expected 'cpu', 'auto', or a "
+            "device of this torch and machine that has double precision, such as "
+            "'cuda'."
+        ) from error
+    return found
+
+
+class _DrawnOnCPU(TorchFunctionMode):
+    """Draws numbers on the CPU, where generators are, and moves them to a device.
+
+    So the same seed gives the same numbers on all devices.
+    """
+
+    def __init__(self, device: torch.device):
+        super().__init__()
+        self.device = device
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func not in DRAWING:
+            return func(*args, **kwargs)
+        return func(*args, **{**kwargs, "device": CPU}).to(self.device)
+
+
 @contextmanager
-def own_modes() -> Iterator[None]:
-    """Leave aside in which of torch's modes the caller is: callers deal in numpy."""
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast("cpu", enabled=False),
-    ):
+def computing_on(device: torch.device = CPU) -> Iterator[None]:
+    """Make and compute tensors on a device, whatever torch's modes around are."""
+    dtype = torch.get_default_dtype()
+    with ExitStack() as modes:
+        modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        modes.enter_context(torch.autocast(device.type, enabled=False))
+        if device.type == "cuda":  # else convolutions have the precision of ten bits
+            kept = ("enabled", "benchmark", "deterministic")
+            flags = {name: getattr(torch.backends.cudnn, name) for name in kept}
+            modes.enter_context(torch.backends.cudnn.flags(**flags, allow_tf32=False))
+        if torch.get_default_device() != device:
+            modes.enter_context(device)
+            modes.enter_context(_DrawnOnCPU(device))
+        if dtype != torch.float32:
+            modes.callback(torch.set_default_dtype, dtype)
+            torch.set_default_dtype(torch.float32)
         yield
 
 

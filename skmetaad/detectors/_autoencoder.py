@@ -180,6 +180,10 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     max_support : int, default=256
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.
+    device : str or torch.device, default="cpu"
+        Where torch computes: "cpu", "cuda", "cuda:1" and so on, or "auto", the first
+        GPU if there is one. It may be changed at any time: what is fitted are arrays
+        in the CPU's memory. See :ref:`gpu`.
     random_state : int, RandomState instance or None, default=None
         Seed of all randomness in `fit`.
 
@@ -302,6 +306,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         n_calibration_networks=1,
         contamination=0.1,
         max_support=256,
+        device="cpu",
         random_state=None,
     ):
         super().__init__(
@@ -342,6 +347,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.n_calibration_networks = n_calibration_networks
+        self.device = device
 
     def _codec(self, n_features):
         hidden = self._checked_sizes("hidden_sizes")

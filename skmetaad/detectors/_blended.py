@@ -50,9 +50,9 @@ def data_whitening(params, draw, without):
     kept = ~np.isin(draw.code, without)
     if draw.y is not None:
         kept &= draw.y != -1
-    rows = draw.rows[torch.from_numpy(kept)] * row_unit(params)
+    rows = draw.rows[torch.as_tensor(kept)] * row_unit(params)
     _, code = np.unique(draw.code[kept], return_inverse=True)
-    whitening = fleet_whitening(rows, torch.from_numpy(code))
+    whitening = fleet_whitening(rows, torch.as_tensor(code))
     return {"gauss.whitening": whitening.float()}
 
 

@@ -55,6 +55,7 @@ class EncoderDetector(TorchMetaDetector):
         n_calibration_networks,
         contamination,
         max_support,
+        device,
         random_state,
     ):
         super().__init__(
@@ -85,6 +86,7 @@ class EncoderDetector(TorchMetaDetector):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.n_calibration_networks = n_calibration_networks
+        self.device = device
 
     def _meta_fit(self, X, y, code, rng):
         if self.negatives == "batch":

@@ -49,11 +49,11 @@ class EpisodeDrawer:
         drawn = (sampler or self.sampler).draw(n_episodes, self.rng, tasks=tasks)
         self.seed += 1
         batch = Batch(
-            self.rows[torch.from_numpy(drawn.support)],
-            torch.from_numpy(drawn.support_y),
-            self.rows[torch.from_numpy(drawn.query)],
-            torch.from_numpy(drawn.query_y),
-            torch.from_numpy(drawn.task),
+            self.rows[torch.as_tensor(drawn.support)],
+            torch.as_tensor(drawn.support_y),
+            self.rows[torch.as_tensor(drawn.query)],
+            torch.as_tensor(drawn.query_y),
+            torch.as_tensor(drawn.task),
             self.seed,
         )
         made = () if sampler else self.made

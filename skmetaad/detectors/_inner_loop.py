@@ -72,5 +72,5 @@ class InnerLoop:
         found = []
         for single, net, batch in self._networks(core, params, batches):
             state = single.adapt(net, *batch.given)
-            found.append(batch.task[~finite(state)])
+            found.append(batch.task[~finite(state)].cpu())
         return np.unique(np.concatenate(found))

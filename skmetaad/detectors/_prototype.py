@@ -14,6 +14,7 @@ from skmetaad.detectors._blended import (
     data_whitening,
     learned_blend,
 )
+from skmetaad.detectors._device import on_own_device
 from skmetaad.detectors._encoded import EncoderDetector
 
 # Rows that the prototypes of the cohort are made of.
@@ -156,6 +157,10 @@ class MetaPrototypeDetector(EncoderDetector):
     max_support : int, default=256
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.
+    device : str or torch.device, default="cpu"
+        Where torch computes: "cpu", "cuda", "cuda:1" and so on, or "auto", the first
+        GPU if there is one. It may be changed at any time: what is fitted are arrays
+        in the CPU's memory. See :ref:`gpu`.
     random_state : int, RandomState instance or None, default=None
         Seed of all randomness in `fit`.
 
@@ -250,6 +255,7 @@ class MetaPrototypeDetector(EncoderDetector):
         n_calibration_networks=1,
         contamination=0.1,
         max_support=256,
+        device="cpu",
         random_state=None,
     ):
         super().__init__(
@@ -278,6 +284,7 @@ class MetaPrototypeDetector(EncoderDetector):
             n_calibration_networks=n_calibration_networks,
             contamination=contamination,
             max_support=max_support,
+            device=device,
             random_state=random_state,
         )
         self.n_prototypes = n_prototypes
@@ -311,14 +318,18 @@ class MetaPrototypeDetector(EncoderDetector):
         width = len(self.meta_["head.bias"]) * self._encoder(self.n_features_in_).width
         return self._by_task(X, task, self._embed, (width,))[0]
 
+    @on_own_device
     def _embed(self, state, X):
         meta = to_tensors(self.meta_)
         with torch.no_grad():
             core = self._core(X.shape[-1])
-            return core.embed(
-                meta, to_tensors(state), to_tensor(self._scaled(X))
-            ).numpy()
+            return (
+                core.embed(meta, to_tensors(state), to_tensor(self._scaled(X)))
+                .cpu()
+                .numpy()
+            )
 
+    @on_own_device
     def _held_out(self, X, y, mask, state):
         blend = {
             k: v for k, v in self.meta_.items() if k.startswith(("blend.", "cohort."))
@@ -326,7 +337,7 @@ class MetaPrototypeDetector(EncoderDetector):
         needed = {k: v for k, v in state.items() if k not in ("mean", "scale")}
         with torch.no_grad():
             core = self._core(X.shape[-1])
-            return core.held_out(to_tensors(blend), to_tensors(needed)).numpy()
+            return core.held_out(to_tensors(blend), to_tensors(needed)).cpu().numpy()
 
     def _core(self, n_features, n_parts=1):
         return Prototype(

@@ -115,6 +115,10 @@ class MetaSVDDDetector(EncoderDetector):
     max_support : int, default=256
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.
+    device : str or torch.device, default="cpu"
+        Where torch computes: "cpu", "cuda", "cuda:1" and so on, or "auto", the first
+        GPU if there is one. It may be changed at any time: what is fitted are arrays
+        in the CPU's memory. See :ref:`gpu`.
     random_state : int, RandomState instance or None, default=None
         Seed of all randomness in `fit`.
 
@@ -202,6 +206,7 @@ class MetaSVDDDetector(EncoderDetector):
         n_calibration_networks=1,
         contamination=0.1,
         max_support=256,
+        device="cpu",
         random_state=None,
     ):
         super().__init__(
@@ -230,6 +235,7 @@ class MetaSVDDDetector(EncoderDetector):
             n_calibration_networks=n_calibration_networks,
             contamination=contamination,
             max_support=max_support,
+            device=device,
             random_state=random_state,
         )
         self.covariance = covariance

@@ -16,9 +16,10 @@ from skmetaad._rows import picture_shape
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core.pieces import in_pieces
 from skmetaad.core.scaling import fleet_moments
-from skmetaad.core.state import generator, own_modes, to_numpy, to_tensor, to_tensors
+from skmetaad.core.state import generator, to_numpy, to_tensor, to_tensors
 from skmetaad.core.train import NotFinite, meta_train
 from skmetaad.detectors._blended import cross_fitted
+from skmetaad.detectors._device import OnDevice, on_own_device
 from skmetaad.detectors._episode_drawer import EpisodeDrawer
 from skmetaad.exceptions import MetaTrainingError
 
@@ -43,7 +44,7 @@ class Ground(NamedTuple):
     units: tuple
 
 
-class TorchMetaDetector(BaseMetaDetector):
+class TorchMetaDetector(OnDevice, BaseMetaDetector):
     """Detector around a torch core, meta-trained on episodes.
 
     A subclass gives `_core`: an object with `init`, `loss`, `adapt` and `score`, pure
@@ -52,6 +53,7 @@ class TorchMetaDetector(BaseMetaDetector):
 
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
+        **OnDevice._device_constraints,
         "n_support": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "n_support_outliers": [Interval(Integral, 0, None, closed="left"), tuple, list],
         "n_query": [Interval(Integral, 2, None, closed="left")],
@@ -121,7 +123,7 @@ class TorchMetaDetector(BaseMetaDetector):
 
     # ---------------------------------------------------------------------------------
 
-    @own_modes()
+    @on_own_device
     def _meta_fit(self, X, y, code, rng):
         moments = fleet_moments(X, y, code)
         center, total = moments["center"], moments["total"]
@@ -135,7 +137,7 @@ class TorchMetaDetector(BaseMetaDetector):
         meta = {"input_center": center, "input_scale": np.sqrt(total), **fixed}
         rows = ((X - center) / meta["input_scale"]).astype(np.float32)
         draw = EpisodeDrawer(
-            torch.from_numpy(rows),
+            torch.as_tensor(rows),
             y,
             code,
             rng,
@@ -308,7 +310,7 @@ class TorchMetaDetector(BaseMetaDetector):
         square = (isqrt(n_features),) * 2
         return picture_shape(self.image_shape, square, n_features, smallest=2)
 
-    @own_modes()
+    @on_own_device
     def _adapt(self, X, y, mask):
         # In single precision, which is that of the state.
         needed = {k: v for k, v in self.meta_.items() if not k.startswith(AFTER)}
@@ -316,16 +318,16 @@ class TorchMetaDetector(BaseMetaDetector):
         support = to_tensor(self._scaled(X) * mask[..., None], torch.float32)
         core = self._core(X.shape[-1])
         with torch.no_grad():
-            state = core.adapt(meta, support, torch.from_numpy(y), to_tensor(mask))
+            state = core.adapt(meta, support, torch.as_tensor(y), to_tensor(mask))
         return to_numpy(state)
 
-    @own_modes()
+    @on_own_device
     def _score(self, state, X):
         meta = to_tensors(self.meta_)
         with torch.no_grad():
             core = self._core(X.shape[-1])
             rows = to_tensor(self._scaled(X))
-            return core.score(meta, to_tensors(state), rows).numpy()
+            return core.score(meta, to_tensors(state), rows).cpu().numpy()
 
     def _scaled(self, X):
         scaled = (X - self.meta_["input_center"]) / self.meta_["input_scale"]

@@ -16,8 +16,9 @@ from skmetaad._compat import Interval
 from skmetaad._held_out import learned_offsets
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core import doubt, explain, scorer, universal
-from skmetaad.core.state import to_tensor, to_tensors
+from skmetaad.core.state import as_device, computing_on, to_tensor, to_tensors
 from skmetaad.detectors import _universal_training as training
+from skmetaad.detectors._device import OnDevice, on_own_device
 
 __all__ = ["UniversalDetector"]
 
@@ -30,7 +31,7 @@ WIDE = 65
 CELLS = 2_000_000
 
 
-class UniversalDetector(BaseMetaDetector):
+class UniversalDetector(OnDevice, BaseMetaDetector):
     r"""Pretrained detector for any numeric table, without training or tuning.
 
     A row is described by evidence that does not depend on the table's columns: its
@@ -82,6 +83,10 @@ class UniversalDetector(BaseMetaDetector):
         that drift is part of it.
     n_jobs : int or None, default=None
         Threads that score rows; None: one, beside those that torch uses.
+    device : str or torch.device, default="cpu"
+        Where torch computes: "cpu", "cuda", "cuda:1" and so on, or "auto", the first
+        GPU if there is one. It may be changed at any time: what is fitted are arrays
+        in the CPU's memory. See :ref:`gpu`.
     random_state : int, RandomState instance or None, default=None
         Seed of the tasks drawn to learn thresholds, where `fit` sees at least three
         tasks; all else is deterministic.
@@ -128,6 +133,7 @@ class UniversalDetector(BaseMetaDetector):
 
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
+        **OnDevice._device_constraints,
         "weights": [str, os.PathLike, dict],
         "chronological": ["boolean"],
         "n_jobs": [
@@ -145,6 +151,7 @@ class UniversalDetector(BaseMetaDetector):
         max_support=2000,
         chronological=False,
         n_jobs=None,
+        device="cpu",
         random_state=None,
     ):
         super().__init__(
@@ -155,12 +162,14 @@ class UniversalDetector(BaseMetaDetector):
         self.weights = weights
         self.chronological = chronological
         self.n_jobs = n_jobs
+        self.device = device
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
 
+    @on_own_device
     def meta_fit(self, tasks, *, n_iter=3000, n_draws=8, n_members=3):
         """Train new weights on tables of one's own.
 
@@ -254,9 +263,10 @@ class UniversalDetector(BaseMetaDetector):
     def _meta_fit(self, X, y, code, rng):
         return _loaded(self.weights)
 
+    @on_own_device
     @torch.no_grad()
     def _adapt(self, X, y, mask):
-        X, y, mask = to_tensor(X), torch.from_numpy(y), torch.from_numpy(mask)
+        X, y, mask = map(to_tensor, (X, y, mask))
         state, seen = universal.adapt(X, mask, y == -1)
         own = doubt.look_again(
             (X, y, mask),
@@ -266,8 +276,9 @@ class UniversalDetector(BaseMetaDetector):
             score=partial(self._over_rows, function=self._judged),
         )
         state["own_scores"] = torch.where(state["present"], -own, 0.0)
-        return {name: value.numpy() for name, value in state.items()}
+        return {name: value.cpu().numpy() for name, value in state.items()}
 
+    @on_own_device
     def _score(self, state, X):
         def scored(part, state):
             own = universal.find_own(part, state)
@@ -279,27 +290,29 @@ class UniversalDetector(BaseMetaDetector):
                 scores[:, fresh] = judged.where(own[:, fresh] < 0, scores[:, fresh])
             return scores
 
-        return self._over_rows(to_tensors(state), to_tensor(X), scored).numpy()
+        return self._over_rows(to_tensors(state), to_tensor(X), scored).cpu().numpy()
 
     def _judged(self, X, state):
         return self._anomaly(universal.inputs(X, state))
 
+    @on_own_device
     @torch.no_grad()
     def _explained(self, state, X):
         explained = partial(explain.contributions, self._anomaly)
-        return self._over_rows(to_tensors(state), to_tensor(X), explained).numpy()
+        return self._over_rows(to_tensors(state), to_tensor(X), explained).cpu().numpy()
 
     def _over_rows(self, state, X, function):
         """Return function(rows, state) of rows X (T, R, d), a part at a time."""
         state = universal.awake(state)
         n_jobs = effective_n_jobs(self.n_jobs or 1)
         n_cells = X.shape[0] * X.shape[1] * state["present"].shape[1]
-        n_parts = max(ceil(n_cells / CELLS), n_jobs)
+        n_parts = max(ceil(n_cells / (CELLS * self._enlarged)), n_jobs)
         parts = X.tensor_split(min(n_parts, X.shape[1]), dim=1)
 
         @torch.no_grad()
-        def one(part):
-            return function(part.contiguous(), state)
+        def one(part):  # modes of torch are those of a thread
+            with computing_on(as_device(self.device)):
+                return function(part.contiguous(), state)
 
         found = Parallel(n_jobs=n_jobs, prefer="threads")(
             delayed(one)(part) for part in parts

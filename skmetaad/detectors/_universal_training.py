@@ -34,7 +34,7 @@ def meta_train(tasks, random_state, *, n_iter, n_draws, n_members):
         for _ in range(n_members)
     ]
     weights = {
-        name: np.stack([member[name].numpy() for member in members])
+        name: np.stack([member[name].cpu().numpy() for member in members])
         for name in members[0]
     }
     return {**weights, **_prior(tables, members, rng)}
@@ -85,7 +85,7 @@ def _prior(tables, members, rng):
             )
             for part, to in ((seen, own), (query, fresh)):
                 scores = [scorer.anomaly(_double(m), part)[0] for m in members]
-                to.append(-torch.stack(scores).mean(0).numpy())
+                to.append(-torch.stack(scores).mean(0).cpu().numpy())
         if n_support == 1:
             own = np.full((len(own), 1), np.nan)
         for j, share in enumerate(LEVELS):
