@@ -25,6 +25,7 @@ from skmetaad import (
 )
 from skmetaad.core.train import meta_train
 from skmetaad.datasets import make_fleet
+from skmetaad.detectors._torch import TorchMetaDetector
 
 BOTH = [MetaPrototypeDetector, MAMLAutoencoderDetector]
 
@@ -188,12 +189,28 @@ def test_early_stopping_keeps_the_best_parameters():
     assert trained.params["weight"].item() == seen[1]
 
 
-def test_early_stopping_measures_tasks_that_training_leaves_out(fleet):
+def test_early_stopping_measures_tasks_that_training_leaves_out(fleet, monkeypatch):
+    seen, train = [], TorchMetaDetector._train
+
+    def spy(self, core, ground, parts, held_out, *args):
+        seen.append((set(np.concatenate(parts)), set(held_out)))
+        return train(self, core, ground, parts, held_out, *args)
+
+    monkeypatch.setattr(TorchMetaDetector, "_train", spy)
     det = MetaPrototypeDetector(
-        n_iter=60, early_stopping=True, n_iter_no_change=1, random_state=0
+        n_iter=500,
+        learning_rate=0.1,
+        early_stopping=True,
+        validation_fraction=0.5,
+        n_iter_no_change=1,
+        random_state=0,
     ).fit(fleet)
-    assert 1 <= len(det.history_["validation_loss"]) <= 3
-    assert det.n_iter_ == len(det.history_["loss"])
+    [(trained, held_out)] = seen
+    assert len(held_out) == 8 and not trained & held_out
+    assert trained | held_out == set(range(16))
+    loss = det.history_["validation_loss"]
+    assert det.n_iter_ == 25 * len(loss) < 500
+    assert loss[-1] >= loss[:-1].min()
 
 
 def test_early_stopping_needs_two_tasks(fleet):
