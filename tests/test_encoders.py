@@ -317,6 +317,23 @@ def test_an_episode_is_rotated_as_a_whole():
     assert seen == {0, 1, 2, 3}
 
 
+def test_an_episode_is_mirrored_too_where_pictures_are_distorted(monkeypatch):
+    monkeypatch.setattr("skmetaad.detectors._encoded.distort", lambda batch, *_: batch)
+    batch, one = batch_of(100), torch.ones(9)
+    g = torch.Generator().manual_seed(1)
+    found = SiameseDetector(augment="distort")._augmented(batch, g, 0 * one, one)
+    seen = set()
+    for before, after in zip(batch.support, found.support, strict=True):
+        pictures, turned = (rows.reshape(5, 3, 3) for rows in (before, after))
+        seen |= {
+            (k, mirrored)
+            for k in range(4)
+            for mirrored, picture in enumerate((pictures, pictures.flip(2)))
+            if torch.equal(picture.rot90(k, dims=(1, 2)), turned)
+        }
+    assert len(seen) == 8
+
+
 def test_each_picture_is_distorted_a_bit_and_by_itself():
     ink = torch.zeros(30, 5, 1, 20, 20)
     ink[..., 7:13, 7:13] = 1.0

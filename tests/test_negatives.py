@@ -8,12 +8,15 @@ from skmetaad import (
     MAMLAutoencoderDetector,
     MetaPrototypeDetector,
     RelationNetworkDetector,
+    SiameseDetector,
     Task,
     TaskCollection,
     few_shot_scores,
 )
 from skmetaad.core.outliers import with_made
+from skmetaad.core.siamese import Siamese
 from skmetaad.core.train import Batch
+from skmetaad.datasets import make_fleet
 from skmetaad.detectors import _episode_drawer
 
 
@@ -195,6 +198,21 @@ def test_transferred_outliers_teach_kinds_that_tasks_like_these_had_no_label_of(
         for negatives in ("labels", "auto")
     )
     assert auroc(auto, new) > max(0.99, auroc(labels, new) + 0.015)
+
+
+def test_supports_of_meta_training_hold_labelled_outliers_as_asked(monkeypatch):
+    seen, loss = [], Siamese.loss
+
+    def spy(core, params, batch):
+        seen.append((batch.support_y == -1).sum(dim=1))
+        return loss(core, params, batch)
+
+    monkeypatch.setattr(Siamese, "loss", spy)
+    params = {"n_support": 5, "n_support_outliers": 3, "n_calibration_networks": 0}
+    SiameseDetector(n_iter=2, random_state=0, **params).fit(
+        make_fleet(n_tasks=6, n_rows=60, n_features=4, random_state=0)
+    )
+    assert len(seen) == 2 and (torch.cat(seen) == 3).all()
 
 
 def test_mixed_negatives_of_one_unlabelled_task_are_synthetic():

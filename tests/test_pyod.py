@@ -227,6 +227,16 @@ def test_training_scores_are_held_out_ones(meta, fleet):
     )
 
 
+def test_training_scores_of_a_sorted_table_are_like_those_of_a_mixed_one(meta):
+    rng = np.random.default_rng(0)
+    rows = np.linspace(-3, 3, 60)[:, None] + rng.normal(0, 0.05, (60, 5))
+    ordered, mixed = (
+        to_pyod(meta).fit(X).decision_scores_.mean()
+        for X in (rows, rng.permutation(rows))
+    )
+    assert abs(ordered - mixed) < 0.5
+
+
 def test_its_scores_combine_with_those_of_pyod(meta, fleet):
     from pyod.utils.utility import standardizer
 

@@ -1,10 +1,10 @@
-"""Clipped inner loops, adversarial meta-training, and what happens on divergence."""
+"""Weight decay, clipped inner loops, adversarial meta-training, and divergence."""
 
 import numpy as np
 import pytest
 import torch
 
-from skmetaad import MAMLAutoencoderDetector, MAMLClassifierDetector
+from skmetaad import MAMLAutoencoderDetector, MAMLClassifierDetector, SiameseDetector
 from skmetaad.core.augment import adversarial
 from skmetaad.core.inner import inner_loop, shortening
 from skmetaad.core.train import Batch
@@ -13,6 +13,15 @@ from skmetaad.exceptions import MetaTrainingError
 
 FLEET = make_fleet(n_tasks=12, n_rows=40, random_state=0)
 BOTH = [MAMLAutoencoderDetector, MAMLClassifierDetector]
+
+
+def test_weights_decay():
+    decayed, kept = (
+        SiameseDetector(n_iter=30, weight_decay=w, random_state=0).fit(FLEET).meta_
+        for w in (30.0, 0.0)
+    )
+    weights = [np.abs(meta["net.weight0"]).mean() for meta in (decayed, kept)]
+    assert weights[0] < 0.9 * weights[1]
 
 
 def test_gradients_are_shortened_to_the_limit_and_never_lengthened():

@@ -122,6 +122,17 @@ def test_calibrating_on_outliers_needs_some():
             knn.calibrate(fleet, balanced=balanced)
 
 
+def test_calibrating_on_arrays_takes_their_labels():
+    fleet = make_fleet(n_tasks=16, n_features=4, random_state=0)
+    det = MetaPrototypeDetector(n_iter=5, random_state=0).fit(fleet[:6])
+    X, y, task = fleet[6:].arrays()
+    one = det.calibrate(X, y, task=task).offset_prior_
+    other = det.calibrate(fleet[6:]).offset_prior_
+    assert set(one) == set(other)
+    for name in ("level", "center", "slope"):
+        np.testing.assert_array_equal(one[name], other[name])
+
+
 def test_a_task_unlike_the_fleet_keeps_its_own_quantile():
     fleet = {
         "shots": np.array([1.0, 10.0]),

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmetaad import FewShotScorer, Task, UniversalDetector, to_pyod
 from skmetaad.core import doubt, universal
-from skmetaad.datasets import make_tables
+from skmetaad.datasets import make_fleet, make_tables
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +292,15 @@ def test_explanations_take_a_column_as_its_neighbours_have_it():
     found = UniversalDetector().fit(X[20:]).explain(odd).columns.argmax(axis=1)
     assert (found[:10] == 3).all()
     assert (found[10:] < 3).all()
+
+
+def test_explanations_are_those_of_a_rows_own_task():
+    fleet = make_fleet(n_tasks=2, n_rows=120, n_features=6, random_state=0)
+    X, _, task = fleet.arrays()
+    rows = X[:5] + 1.0
+    told = UniversalDetector().fit(X, task=task).explain(rows, task=task[:5])
+    alone = UniversalDetector().fit(fleet[0].X).explain(rows)
+    np.testing.assert_allclose(told.columns, alone.columns, atol=1e-6)
 
 
 def test_own_weights_are_trained_saved_and_loaded(tables, tmp_path):

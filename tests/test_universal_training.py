@@ -1,10 +1,11 @@
-"""The pictures that the default weights of UniversalDetector are trained on."""
+"""What the weights of UniversalDetector are trained on."""
 
 import numpy as np
 import pytest
 from _benchmarks import load_benchmark
 
 from skmetaad import Task, TaskCollection, UniversalDetector
+from skmetaad.core.draws import draws
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +65,19 @@ def test_tables_of_few_or_of_uneven_numbers_of_rows_set_thresholds(n_inliers):
     det = UniversalDetector(random_state=0)
     det = det.meta_fit(tasks, n_iter=1, n_draws=1, n_members=1).fit(tasks[0].X)
     assert np.isfinite(det.offset_)
+
+
+def test_every_second_draw_is_of_a_task_made_of_the_table():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(300, 5)), 9 + rng.normal(size=(40, 5))
+    found = list(draws(table, 200, rng))
+    assert {draw.query.shape[1] for draw in found[1::2]} == {4}
+    given = found[::2]
+    assert {draw.query.shape[1] for draw in given} == {5}
+    for draw in given:
+        np.testing.assert_array_equal((draw.query > 5).all(axis=1), draw.outlier)
+        assert draw.outlier.any()
+    labelled = [(draw.support_y == -1).any() for draw in found]
+    assert 0.1 < np.mean(labelled) < 0.3
+    hidden = [(d.support[d.support_y == 1] > 5).all(axis=1).any() for d in given]
+    assert 0.2 < np.mean(hidden) < 0.4
