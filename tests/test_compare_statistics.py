@@ -18,7 +18,8 @@ pytest.importorskip("pyod", reason="the comparison needs PyOD")
 from _comparing import compare, load_folder, rows_of, save_split
 
 from skmetaad._compare._baselines import make_pyod
-from skmetaad._compare._methods import select
+from skmetaad._compare._methods import Method, select
+from skmetaad._compare._page import _Page
 from skmetaad._compare._run import Record, run
 from skmetaad._compare._summary import (
     FLAGGING,
@@ -115,6 +116,20 @@ def test_friedman_is_scipys_over_the_methods_that_have_all_tasks():
     p, *sizes = friedman(records, "auroc", 5)
     assert p == pytest.approx(friedmanchisquare(*scores.values())[1])
     assert sizes == [3, 8]
+
+
+def test_the_page_ranks_the_methods_that_have_all_tasks():
+    lacking = {("A", "task 0"), ("B", "task 1")}
+    records = [
+        record
+        for record in records_of({"KNN": BASE, "A": BASE + GAIN, "B": BASE, "C": GAIN})
+        if (record.method, record.task) not in lacking
+    ]
+    page = _Page([Method(name) for name in ("KNN", "A", "B", "C")], [5], records)
+    assert "mean ranks by AUROC over 8 tasks" in page._ranks(5)
+    records = [record for record in records if record.method in "AB"]
+    page = _Page([Method("A"), Method("B")], [5], records)
+    assert "Too few tasks or methods to rank" in page._ranks(5)
 
 
 def test_friedman_where_there_is_nothing_to_test():

@@ -14,6 +14,7 @@ from skmetaad._compare._summary import (
     costs,
     false_alarms,
     flagging,
+    on_all_tasks,
     per_task,
     summarize,
 )
@@ -162,22 +163,20 @@ class _Page:
 
     def _ranks(self, k):
         scores = {name: v for (name, shots), v in self.tasks.items() if shots == k}
-        most = max(len(tasks) for tasks in scores.values())
-        full = {name: tasks for name, tasks in scores.items() if len(tasks) == most}
-        if len(full) < 2 or most < 2:
+        names, table = on_all_tasks(scores)
+        if len(names) < 2 or table.shape[1] < 2:
             return "<p>Too few tasks or methods to rank.</p>"
-        order = sorted(next(iter(full.values())))
-        table = {n: [v[t] for t in order] for n, v in full.items()}
-        display = CriticalDifferenceDisplay(table)
+        display = CriticalDifferenceDisplay(dict(zip(names, table, strict=True)))
+        n_tasks = table.shape[1]
         text = (
-            f"Critical differences: mean ranks by AUROC over {most} tasks. Bars at "
+            f"Critical differences: mean ranks by AUROC over {n_tasks} tasks. Bars at "
             "the right join methods that Wilcoxon's signed-rank test with Holm's "
             "correction does not tell apart at 5 %."
         )
-        if 2.0 ** (1 - most) * len(display.p_values_) > display.alpha:
+        if 2.0 ** (1 - n_tasks) * len(display.p_values_) > display.alpha:
             text += (
-                f" With {len(table)} methods, {most} tasks cannot tell any two apart: "
-                "compare fewer methods, or on more tasks."
+                f" With {len(names)} methods, {n_tasks} tasks cannot tell any two "
+                "apart: compare fewer methods, or on more tasks."
             )
         return _figure(_charts.ranks(display, KNN), text)
 

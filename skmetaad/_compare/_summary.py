@@ -103,7 +103,7 @@ def mean_ranks(values):
 
     values: {key: {task: metric}}. Ties share their mean rank.
     """
-    full, scores = _on_all_tasks(values)
+    full, scores = on_all_tasks(values)
     ranks = dict.fromkeys(values, np.nan)
     if full:
         means = rankdata(-scores, axis=0).mean(axis=1)
@@ -132,7 +132,7 @@ def friedman(records, metric, shots):
     Methods that lack a task are left out; NaN where too little is left.
     """
     values = per_task((r for r in records if r.shots == shots), metric)
-    full, scores = _on_all_tasks(values)
+    full, scores = on_all_tasks(values)
     if not full:
         return np.nan, 0, 0
     return friedman_p(scores), *scores.shape
@@ -177,7 +177,7 @@ def costs(records):
     return found
 
 
-def _on_all_tasks(values):
+def on_all_tasks(values):
     """Return the keys that have all tasks, and their values (n_keys, n_tasks)."""
     everywhere = sorted(set().union(*values.values()))
     full = [key for key, tasks in values.items() if len(tasks) == len(everywhere)]
