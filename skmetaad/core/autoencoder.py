@@ -14,7 +14,7 @@ from skmetaad.core.forms import Net, whole
 from skmetaad.core.losses import separation, share
 from skmetaad.core.maml import MAML
 from skmetaad.core.nets import ACTIVATIONS, HEAD, NETWORK, Params, init_mlp, mlp, under
-from skmetaad.core.scaling import as_seen, task_moments
+from skmetaad.core.scaling import as_seen, task_scaling
 from skmetaad.core.state import finite
 from skmetaad.core.train import Batch
 
@@ -146,8 +146,7 @@ class MAMLAutoencoder(MAML):
         """Yield what `adapt` returns, with weights in whatever form is cheaper."""
         inlier, outlier = mask & (y != -1), mask & (y == -1)
         normal, odd = share(inlier, support), share(outlier, support)
-        mean, scale = task_moments(params, support, inlier.to(support.dtype))
-        state = {"mean": mean, "scale": scale}
+        state = task_scaling(params, support, inlier, self.standardize)
         z = as_seen(params, state, support, self.standardize)
         adapted = self._by_hand if self.written_out else self._by_autograd
         for fast in adapted(params, z, normal, odd, each=each):

@@ -12,7 +12,7 @@ from skmetaad.core.losses import crossed_separation, separation, share
 from skmetaad.core.maml import MAML
 from skmetaad.core.metric import inliers
 from skmetaad.core.nets import NETWORK, Params, affine, directions, under
-from skmetaad.core.scaling import as_seen, task_moments
+from skmetaad.core.scaling import as_seen, task_scaling
 from skmetaad.core.train import Batch
 
 # What is appended to embeddings, in units of what an entry is like.
@@ -71,8 +71,7 @@ class MAMLClassifier(MAML):
         each: bool = False,
     ) -> Iterator[Params]:
         inlier, outlier = mask & (y != -1), mask & (y == -1)
-        mean, scale = task_moments(params, support, inlier.to(support.dtype))
-        state = {"mean": mean, "scale": scale}
+        state = task_scaling(params, support, inlier, self.standardize)
         z = as_seen(params, state, support, self.standardize)
         normal, odd = share(inlier, z), share(outlier, z)
 

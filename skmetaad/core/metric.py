@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.nets import FAR, NETWORK, Params, under
-from skmetaad.core.scaling import as_seen, task_moments
+from skmetaad.core.scaling import as_seen, task_scaling
 from skmetaad.core.train import Batch
 
 
@@ -47,9 +47,8 @@ class Metric(ABC):
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling and what it keeps of its embedded support."""
         inlier = mask & (y != -1)
-        mean, scale = task_moments(params, support, inlier.to(support.dtype))
-        state = {"mean": mean, "scale": scale, "inlier": inlier}
-        state["outlier"] = mask & (y == -1)
+        state = task_scaling(params, support, inlier, self.standardize)
+        state |= {"inlier": inlier, "outlier": mask & (y == -1)}
         embedded = self.embed(params, state, support)
         return state | self.summarize(params, state, embedded)
 

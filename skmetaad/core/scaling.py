@@ -74,6 +74,16 @@ def task_moments(
     return mean, variance.sqrt()
 
 
+def task_scaling(
+    params: Params, support: Tensor, inlier: Tensor, standardize: bool
+) -> Params:
+    """Return what `as_seen` takes of each task: nothing without `standardize`."""
+    if not standardize:
+        return {}
+    mean, scale = task_moments(params, support, inlier.to(support.dtype))
+    return {"mean": mean, "scale": scale}
+
+
 def as_seen(params: Params, state: Params, x: Tensor, standardize: bool) -> Tensor:
     """Return rows (T, R, d) in a task's own units, or in one unit for all features."""
     if standardize:
