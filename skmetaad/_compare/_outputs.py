@@ -78,6 +78,8 @@ def write_summary(path, records):
     """Write one row per method and K, with the statistics over tasks."""
     summaries = {metric: summarize(records, metric) for metric in METRICS}
     rates, flags = false_alarms(records), flagging(records)
+    shots = {k for _, k in summaries["auroc"]}
+    p = {(m, k): friedman(records, m, k)[0] for m in METRICS for k in shots}
     rows = []
     for method, k in summaries["auroc"]:
         row = {"method": method, "shots": k}
@@ -86,7 +88,7 @@ def write_summary(path, records):
             found = summaries[metric][method, k]
             row[metric] = found.mean
             row |= {f"{metric}_{name}": getattr(found, name) for name in STATISTICS}
-            row[f"{metric}_friedman_p"] = friedman(records, metric, k)[0]
+            row[f"{metric}_friedman_p"] = p[metric, k]
         none = dict.fromkeys(FLAGGING, np.nan)
         row |= flags.get((method, k), none)
         rate = rates.get((method, k), NO_RATE)
