@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skmetaad._making import column_names, outlier_labels
+from skmetaad._making import column_names
+from skmetaad.labels import outlier_labels
 
 
 def frame_columns(df, task, label):

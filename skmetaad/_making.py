@@ -5,7 +5,6 @@ from numbers import Integral, Real
 import numpy as np
 
 from skmetaad._ids import factorize, refuse_masked, rows_by_code
-from skmetaad.labels import EXPECTED, as_numbers, warn_zero_one
 
 
 def numbers(X, name):
@@ -60,38 +59,6 @@ def shared_names(columns, ids, what):
                 f"{named[0][0]} and {own}: expected the same names in the same order."
             )
     return named[0][0] if named and len(named) == len(columns) else None
-
-
-def warned_labels(y, n_rows, name):
-    """Return labels as `outlier_labels`; warn where they may be PyOD's."""
-    y = outlier_labels(y, n_rows, name)
-    warn_zero_one(y, name)
-    return y
-
-
-def outlier_labels(y, n_rows, name):
-    """Return labels as int8 in {-1, 0, 1}."""
-    refuse_masked(y, name, "0 where a label is missing")
-    y = np.asarray(y)
-    if y.shape != (n_rows,):
-        raise ValueError(
-            f"{name} has shape {y.shape}: expected one label per row, ({n_rows},)."
-        )
-    if y.dtype.kind == "b":
-        raise ValueError(
-            f"{name} is boolean: expected {EXPECTED}; skmetaad.from_pyod_labels "
-            "converts it where True marks outliers."
-        )
-    if y.dtype == np.int8 and (not n_rows or (y.min() >= -1 and y.max() <= 1)):
-        return y
-    y = as_numbers(y)
-    odd = ~np.isin(y, (-1, 0, 1))
-    if odd.any():
-        raise ValueError(
-            f"{name} holds {y[odd].tolist()[0]!r}: expected only {EXPECTED}; "
-            "skmetaad.from_pyod_labels converts 0/1."
-        )
-    return y.astype(np.int8)
 
 
 def group(values, X, name):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skmetaad._making import checked_names, column_names, numbers, outlier_labels
-from skmetaad.labels import holds_zero_one
+from skmetaad._making import checked_names, column_names, numbers
+from skmetaad.labels import holds_zero_one, outlier_labels
 
 
 @dataclass(frozen=True, eq=False, repr=False)

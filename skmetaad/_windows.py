@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from skmetaad._making import check_count, column_names, outlier_labels, shared_names
+from skmetaad._making import check_count, column_names, shared_names
 from skmetaad._task import Task, listed
-from skmetaad.labels import warn_zero_one
+from skmetaad.labels import outlier_labels, warn_zero_one
 
 RULES = ("any", "last", "majority")
 

@@ -71,12 +71,33 @@ def check_labels(y, *, n_rows=None, name="y"):
                 f"{name} holds no -1 and so labels no outlier; it is ignored.{_hint(y)}"
             )
         return None
-    odd = ~np.isin(y, (-1, 0, 1))
-    if odd.any():
+    return _only(y, (-1, 0, 1), EXPECTED, name).astype(np.int8)
+
+
+def warned_labels(y, n_rows, name):
+    """Return labels as `outlier_labels`; warn where they may be PyOD's."""
+    y = outlier_labels(y, n_rows, name)
+    warn_zero_one(y, name)
+    return y
+
+
+def outlier_labels(y, n_rows, name):
+    """Return labels as int8 in {-1, 0, 1}."""
+    refuse_masked(y, name, "0 where a label is missing")
+    y = np.asarray(y)
+    if y.shape != (n_rows,):
         raise ValueError(
-            f"{name} holds {y[odd].tolist()[0]!r}: expected only {EXPECTED}."
+            f"{name} has shape {y.shape}: expected one label per row, ({n_rows},)."
         )
-    return y.astype(np.int8)
+    if y.dtype.kind == "b":
+        raise ValueError(
+            f"{name} is boolean: expected {EXPECTED}; skmetaad.from_pyod_labels "
+            "converts it where True marks outliers."
+        )
+    if y.dtype == np.int8 and (not n_rows or (y.min() >= -1 and y.max() <= 1)):
+        return y
+    words = f"{EXPECTED}; skmetaad.from_pyod_labels converts 0/1"
+    return _only(as_numbers(y), (-1, 0, 1), words, name).astype(np.int8)
 
 
 def as_numbers(y):
@@ -166,8 +187,8 @@ def from_pyod_labels(y):
     >>> from_pyod_labels([0, 1, 0])
     array([ 1, -1,  1], dtype=int8)
     """
-    y = _only(y, (0, 1), "0 (inlier) and 1 (outlier)")
-    return (1 - 2 * y).astype(np.int8)
+    y = _only(column_or_1d(np.asarray(y)), (0, 1), "0 (inlier) and 1 (outlier)")
+    return (1 - 2 * y.astype(np.int64)).astype(np.int8)
 
 
 def to_pyod_labels(y):
@@ -199,13 +220,12 @@ def to_pyod_labels(y):
     >>> to_pyod_labels([1, -1, 1])
     array([0, 1, 0])
     """
-    y = _only(y, (-1, 0, 1), EXPECTED)
+    y = _only(column_or_1d(np.asarray(y)), (-1, 0, 1), EXPECTED)
     return (y == -1).astype(np.int64)
 
 
-def _only(y, values, words):
-    y = column_or_1d(np.asarray(y))
+def _only(y, values, words, name="y"):
     odd = ~np.isin(y, values)
     if odd.any():
-        raise ValueError(f"y holds {y[odd].tolist()[0]!r}: expected only {words}.")
-    return y.astype(np.int64)
+        raise ValueError(f"{name} holds {y[odd].tolist()[0]!r}: expected only {words}.")
+    return y

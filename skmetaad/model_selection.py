@@ -6,8 +6,9 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroup
 from skmetaad._as_given import by_task
 from skmetaad._compat import safe_indexing
 from skmetaad._ids import factorize
-from skmetaad._making import check_count, check_share, id_array, warned_labels
+from skmetaad._making import check_count, check_share, id_array
 from skmetaad.episodes import draw_support_query
+from skmetaad.labels import warned_labels
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
 __all__ = ["LeaveOneTaskOut", "TaskKFold", "TaskShuffleSplit", "support_query_split"]

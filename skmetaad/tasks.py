@@ -10,7 +10,7 @@ from skmetaad._classes import from_classes
 from skmetaad._frame import frame_columns
 from skmetaad._task import Task, listed
 from skmetaad._windows import from_windows
-from skmetaad.labels import warn_zero_one
+from skmetaad.labels import warn_zero_one, warned_labels
 
 __all__ = ["Task", "TaskCollection", "as_collection"]
 
@@ -240,7 +240,7 @@ class TaskCollection(Sequence):
         """
         names, X = _making.column_names(X), _making.numbers(X, "X")
         if y is not None:
-            y = _making.warned_labels(y, len(X), "y")
+            y = warned_labels(y, len(X), "y")
         return cls(_by_id(X, y, task, names))
 
     @classmethod

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from skmetaad._making import warned_labels
 from skmetaad.inspection._drawn import (
     NEUTRAL,
     NORMAL,
@@ -12,6 +11,7 @@ from skmetaad.inspection._drawn import (
     named,
     same_length,
 )
+from skmetaad.labels import warned_labels
 
 
 class ScoreHistogramDisplay:

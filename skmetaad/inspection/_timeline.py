@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from skmetaad._making import warned_labels
 from skmetaad.inspection._drawn import (
     NORMAL,
     OUTLIER,
@@ -12,6 +11,7 @@ from skmetaad.inspection._drawn import (
     same_length,
     styled,
 )
+from skmetaad.labels import warned_labels
 
 
 class TimelineDisplay:
