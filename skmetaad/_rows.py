@@ -10,6 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from skmetaad._ids import factorize, refuse_masked
 from skmetaad._making import shared_names
+from skmetaad._task import refuse_beside
 from skmetaad.labels import check_labels
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
@@ -45,12 +46,7 @@ def unpack(X, y, task, min_width=0):
     tasks = as_collection(X)
     if tasks is None:
         return X, y, task
-    for name, value in (("y", y), ("task", task)):
-        if value is not None:
-            raise ValueError(
-                f"{name} was given beside a TaskCollection, which brings its own: "
-                f"expected {name}=None."
-            )
+    refuse_beside(y=y, task=task)
     if min_width:
         X, y, task = widened(tasks, min_width).arrays()
     else:

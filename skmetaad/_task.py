@@ -117,3 +117,13 @@ def listed(X):
     if isinstance(X, list | tuple) and X and isinstance(X[0], Task):
         return list(X)
     return None
+
+
+def refuse_beside(**given):
+    """Refuse what is given beside tasks."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} was given beside tasks, which bring their own: expected "
+                f"{name}=None."
+            )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from skmetaad._making import check_count, column_names, shared_names
-from skmetaad._task import Task, listed
+from skmetaad._task import Task, listed, refuse_beside
 from skmetaad.labels import outlier_labels, warn_zero_one
 
 RULES = ("any", "last", "majority")
@@ -69,8 +69,7 @@ def from_windows(cls, series, width, step=1, *, labels=None, ids=None, rule="any
         raise ValueError(f"rule={rule!r}: expected one of {RULES} or a callable.")
     tasks = series if isinstance(series, cls) else listed(series)
     if tasks is not None:
-        if labels is not None or ids is not None:
-            raise ValueError("labels or ids beside tasks, which bring their own.")
+        refuse_beside(labels=labels, ids=ids)
         tasks = cls(tasks)
         series, ids = [t.X for t in tasks], tasks.ids
         labels = [t.y for t in tasks]

@@ -7,6 +7,7 @@ from skmetaad._as_given import by_task
 from skmetaad._compat import safe_indexing
 from skmetaad._ids import factorize
 from skmetaad._making import check_count, check_share, id_array
+from skmetaad._task import refuse_beside
 from skmetaad.episodes import draw_support_query
 from skmetaad.labels import warned_labels
 from skmetaad.tasks import Task, TaskCollection, as_collection
@@ -234,8 +235,7 @@ def support_query_split(
     tasks = as_collection(X)
     if tasks is None:
         return _split_rows(X, y, task, n_support, options)
-    if y is not None or task is not None:
-        raise ValueError("y and task come from the TaskCollection: expected None.")
+    refuse_beside(y=y, task=task)
     support, query = [], []
     for one in tasks:
         labels = np.ones(len(one), np.int8) if one.y is None else one.y

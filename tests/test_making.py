@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmetaad import LabelsIgnoredWarning
+from skmetaad import LabelsIgnoredWarning, UniversalDetector, support_query_split
 from skmetaad.tasks import Task, TaskCollection, as_collection
 
 # ------------------------------------------------------------------------- from_frame
@@ -215,8 +215,17 @@ def test_windows_of_tasks_keep_ids_and_labels():
     assert windows[0].y.tolist() == [1, -1]
     with pytest.raises(ValueError, match="series 'b' has 1 rows.*width=2"):
         TaskCollection.from_windows(tasks, 2)
-    with pytest.raises(ValueError, match="bring their own"):
+
+
+def test_labels_and_ids_beside_tasks_are_refused():
+    tasks = TaskCollection([Task("a", np.ones((3, 2))), Task("b", np.zeros((3, 2)))])
+    with pytest.raises(ValueError, match="ids was given beside tasks"):
         TaskCollection.from_windows(tasks, 1, ids=["x", "y"])
+    for take in (UniversalDetector().fit, support_query_split):
+        with pytest.raises(ValueError, match="y was given beside tasks"):
+            take(tasks, np.ones(6))
+        with pytest.raises(ValueError, match="expected task=None"):
+            take(tasks, task=np.ones(6))
 
 
 @pytest.mark.parametrize(
