@@ -2,6 +2,8 @@
 
 from numbers import Integral, Real
 
+import torch
+
 from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.gan import GAN, VARIANTS
 from skmetaad.detectors._encoded import EncoderDetector
@@ -302,7 +304,7 @@ class MetaGANDetector(EncoderDetector):
         )
 
     def _loss(self, core, params, batches, progress):
-        if progress == 1.0:  # held-out tasks are judged: a duel has no least loss
+        if not torch.is_grad_enabled():  # held-out tasks: a duel has no least loss
             state = core.adapt(params, *batches[0].given)
             return core.separated(params, state, batches[0])
         return super()._loss(core, params, batches, progress)
