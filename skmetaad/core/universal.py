@@ -266,8 +266,8 @@ def raw_evidence(
     found.extend([typical[0], *extreme[1:]])
     T, R, d_ = rows.standard.shape
     flat = place.flatten(1)[..., None].expand(-1, -1, d_)
-    around = state["support.standard"].gather(1, flat).view(T, R, -1, d_)
-    values, counts = by_column.value_evidence(X, rows, away, around, near, state)
+    beside = state["support.standard"].gather(1, flat).view(T, R, -1, d_)
+    values, counts = by_column.value_evidence(X, rows, away, beside, near, state)
     pooled = ev.summaries(values.mT, counts[:, :, None]).flatten(2)
     return values, counts, torch.cat([torch.stack(found + against, -1), pooled], -1)
 
