@@ -216,7 +216,7 @@ class MAMLAutoencoder(MAML):
         """Return the outer loss, with noise that is the batch's own."""
         return MAML.loss(replace(self, seed=batch.seed), params, batch, weights)
 
-    def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
+    def query_loss(self, params: Params, state: Net, batch: Batch) -> Tensor:
         """Return query reconstruction of inliers plus separation from outliers."""
         z = as_seen(params, state, batch.query, self.standardize)
         net = params | state

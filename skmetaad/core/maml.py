@@ -72,11 +72,11 @@ class MAML(ABC):
         mask: Tensor,
         *,
         each: bool = False,
-    ) -> Iterator[Params]:
+    ) -> Iterator[Net]:
         """Yield each task's state after each inner step, or after the last only."""
 
     @abstractmethod
-    def query_loss(self, params: Params, state: Params, batch: Batch) -> Tensor:
+    def query_loss(self, params: Params, state: Net, batch: Batch) -> Tensor:
         """Return the loss of tasks in a state on their queries."""
 
     def loss(
@@ -96,7 +96,7 @@ class MAML(ABC):
     def fast(
         self,
         params: Params,
-        loss_of: Callable[[Params, Params], Tensor],
+        loss_of: Callable[[Params, Tensor], Tensor],
         rows: Tensor,
         *,
         each: bool,
@@ -132,7 +132,7 @@ class MAML(ABC):
         """Cut Reptile's networks off from their start."""
         return detached(found) if self.algorithm == "reptile" else found
 
-    def pull(self, params: Params, state: Params) -> Tensor:
+    def pull(self, params: Params, state: Net) -> Tensor:
         """Return zero, whose gradient is Reptile's: (start - adapted) / rate."""
         total = torch.zeros(())
         if self.algorithm != "reptile":

@@ -1,13 +1,13 @@
 """Task-batched layers: parameters are tensors in a dict, shared or one per task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from skmetaad.core.activations import ACTIVATIONS
-from skmetaad.core.forms import Net, applied
+from skmetaad.core.forms import Form, applied
 
 Params = dict[str, Tensor]
 # Begin the names of a network's parameters, and of those that make scores of it.
@@ -44,7 +44,7 @@ def init_mlp(
 
 
 def mlp(
-    params: Net,
+    params: Mapping[str, Tensor | Form],
     x: Tensor,
     n_layers: int,
     *,
