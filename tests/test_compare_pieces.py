@@ -84,11 +84,11 @@ def test_ranks_are_means_over_tasks_and_ties_share_theirs():
 
 def test_the_interval_covers_the_mean_and_needs_two_tasks():
     x = np.random.default_rng(0).normal(size=200)
-    low, high = interval(x, 0)
+    low, high = interval(x)
     half = 1.96 * x.std() / np.sqrt(200)
     assert low == pytest.approx(x.mean() - half, abs=0.03)
     assert high == pytest.approx(x.mean() + half, abs=0.03)
-    assert np.isnan(interval(x[:1], 0)).all()
+    assert np.isnan(interval(x[:1])).all()
 
 
 def test_settings_reach_one_detector_or_all():

@@ -82,7 +82,7 @@ def per_task(records, metric):
     return {key: tasks for key, tasks in means.items() if tasks}
 
 
-def summarize(records, metric, seed=0):
+def summarize(records, metric):
     """Return {(method, K): Summary}."""
     values = per_task(records, metric)
     ranks, tests = {}, {}
@@ -91,9 +91,7 @@ def summarize(records, metric, seed=0):
         ranks |= mean_ranks(own)
         tests |= against_knn(own)
     return {
-        key: _summary(
-            tasks, values.get((KNN, key[1]), {}), seed, ranks[key], *tests[key]
-        )
+        key: _summary(tasks, values.get((KNN, key[1]), {}), ranks[key], *tests[key])
         for key, tasks in values.items()
     }
 
@@ -138,14 +136,14 @@ def friedman(records, metric, shots):
     return friedman_p(scores), *scores.shape
 
 
-def false_alarms(records, seed=0):
+def false_alarms(records):
     """Return {(method, K): Rate} of the methods that have a threshold."""
     targets = {(r.method, r.shots): r.contamination for r in records}
     rates = {}
     for key, tasks in per_task(records, "false_alarm_rate").items():
         x = np.array(list(tasks.values()))
         if np.isfinite(x).all():
-            rates[key] = Rate(float(x.mean()), *interval(x, seed), targets[key])
+            rates[key] = Rate(float(x.mean()), *interval(x), targets[key])
     return rates
 
 
@@ -190,9 +188,9 @@ def _gain(tasks, knn):
     return np.round(gain, DIGITS)
 
 
-def _summary(tasks, knn, seed, rank, p, p_holm):
+def _summary(tasks, knn, rank, p, p_holm):
     x = np.array(list(tasks.values()))
-    low, high = interval(x, seed)
+    low, high = interval(x)
     gain = _gain(tasks, knn)
     return Summary(
         mean=float(x.mean()),
@@ -208,9 +206,9 @@ def _summary(tasks, knn, seed, rank, p, p_holm):
     )
 
 
-def interval(x, seed):
+def interval(x):
     """Return the 95 % percentile bootstrap interval of the mean over tasks."""
     if len(x) < 2:
         return np.nan, np.nan
-    low, high = bootstrap_interval(x, seed)
+    low, high = bootstrap_interval(x)
     return float(low), float(high)

@@ -12,6 +12,8 @@ from skmetaad.tasks import as_collection
 
 # Told apart by people who see no red and green, and in grey.
 NORMAL, OUTLIER, NEUTRAL = "#0072b2", "#d55e00", "#6e6e6e"
+# Of the bootstrap.
+N_DRAWS = 2000
 
 
 def axes(ax):
@@ -89,9 +91,9 @@ def named(estimator, name):
     return type(estimator).__name__ if name is None else name
 
 
-def bootstrap_interval(values, seed=0, n_draws=2000):
+def bootstrap_interval(values):
     """Return the 95 % percentile interval of the mean over the last axis, (2, ...)."""
     values = np.asarray(values, np.float64)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(values.shape[-1], size=(n_draws, values.shape[-1]))
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(values.shape[-1], size=(N_DRAWS, values.shape[-1]))
     return np.quantile(values[..., drawn].mean(axis=-1), [0.025, 0.975], axis=-1)
