@@ -12,6 +12,9 @@ from skmetaad._compare._images import is_omniglot, omniglot
 from skmetaad.datasets import load_directory
 from skmetaad.tasks import Task, TaskCollection
 
+# Tasks that a note names.
+N_NAMED = 5
+
 
 def load(path, *, n_folds, max_tasks, seed, window, hard, related=None):
     """Return the `Collection` of a directory.
@@ -244,6 +247,6 @@ def _fold(name, train, test):
     return Fold(name, TaskCollection(usable), X, held_out, in_order)
 
 
-def _shortened(names, n=5):
-    more = f" and {len(names) - n} more" if len(names) > n else ""
-    return ", ".join(names[:n]) + more
+def _shortened(names):
+    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+    return ", ".join(names[:N_NAMED]) + more

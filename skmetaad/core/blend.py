@@ -11,6 +11,10 @@ START = -1.5
 CLEARLY = 0.002
 # Smallest distance told apart from zero, in units of a typical one.
 FLOOR = 0.05
+# Steps of learning the weights, and pairs of an outlier and an inlier per episode.
+N_STEPS, N_PAIRS = 150, 24
+# How strongly the logistic regression is pulled to its start.
+PULL = 1e-3
 
 
 def log_distances(squared: list[Tensor]) -> Tensor:
@@ -83,16 +87,14 @@ def _total(params: Params, z: Tensor, n_support: Tensor) -> Tensor:
     return (z @ weight.unsqueeze(-1)).squeeze(-1)
 
 
-def _learned_weights(
-    params: Params, z: Tensor, y: Tensor, n_support: Tensor, n_steps: int = 150
-) -> Params:
+def _learned_weights(params: Params, z: Tensor, y: Tensor, n_support: Tensor) -> Params:
     learned = {name: value.clone() for name, value in params.items()}
     pairs = _paired(z, y)
     with torch.enable_grad():
         for value in learned.values():
             value.requires_grad_()
         optimizer = torch.optim.Adam(learned.values(), lr=0.1)
-        for _ in range(n_steps):
+        for _ in range(N_STEPS):
             away = learned["blend.weight"] - START
             pull = away.square().sum() + learned["blend.shots"].square().sum()
             loss = _separation(learned, pairs, n_support) + 0.003 * pull
@@ -102,15 +104,14 @@ def _learned_weights(
     return {name: value.detach() for name, value in learned.items()}
 
 
-def _paired(z: Tensor, y: Tensor, n_pairs: int = 24) -> tuple[Tensor, Tensor]:
-    """Draw outliers and inliers (B, n_pairs, C) of each episode, with repetition."""
+def _paired(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw outliers and inliers (B, N_PAIRS, C) of each episode, with repetition."""
     g = torch.Generator().manual_seed(0)
     picks = []
     for label in (-1, 1):
-        share = (y == label).cpu().to(torch.float64) + 1e-12
-        index = torch.multinomial(share, n_pairs, replacement=True, generator=g).to(
-            z.device
-        )
+        share = (y == label).to(torch.float64).cpu() + 1e-12  # as the generator is
+        index = torch.multinomial(share, N_PAIRS, replacement=True, generator=g)
+        index = index.to(z.device)
         picks.append(torch.gather(z, 1, index.unsqueeze(-1).expand(-1, -1, z.shape[2])))
     return picks[0], picks[1]
 
@@ -149,7 +150,7 @@ def _calibrated(
     return beta[2].clamp_min(0.05), beta[:2]
 
 
-def _logistic(x: Tensor, target: Tensor, start: Tensor, pull: float = 1e-3) -> Tensor:
+def _logistic(x: Tensor, target: Tensor, start: Tensor) -> Tensor:
     """Return the logistic regression of target (n,) on x (n, p), pulled to start.
 
     By Newton's method, whose steps are halved until the loss falls.
@@ -158,14 +159,14 @@ def _logistic(x: Tensor, target: Tensor, start: Tensor, pull: float = 1e-3) -> T
     def loss_of(beta: Tensor) -> Tensor:
         z = x @ beta
         loss = (softplus(z) - target * z).mean()
-        return loss + 0.5 * pull * (beta - start).square().sum()
+        return loss + 0.5 * PULL * (beta - start).square().sum()
 
     eye = torch.eye(len(start), dtype=x.dtype)
     beta, loss = start, loss_of(start)
     for _ in range(25):
         p = torch.sigmoid(x @ beta)
-        gradient = x.t() @ (p - target) / len(x) + pull * (beta - start)
-        hessian = x.t() @ (x * (p * (1 - p)).unsqueeze(1)) / len(x) + pull * eye
+        gradient = x.t() @ (p - target) / len(x) + PULL * (beta - start)
+        hessian = x.t() @ (x * (p * (1 - p)).unsqueeze(1)) / len(x) + PULL * eye
         step = torch.linalg.solve(hessian, gradient)
         # Where outliers are far off, a full step may lead away from the minimum.
         while (now := loss_of(beta - step)) > loss and step.abs().max() > 1e-9:

@@ -20,6 +20,8 @@ from skmetaad.core.nets import ACTIVATIONS, Params, each_task, init_mlp, mlp
 
 # Pictures convolved at once: few enough to stay in cache.
 AT_ONCE = 256
+# Groups of channels that are normalised together, where they divide the channels.
+N_GROUPS = 4
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,6 @@ class Conv4:
     image_shape: tuple[int, int, int]
     n_channels: int | tuple[int, ...] = 48
     activation: str = "relu"
-    n_groups: int = 4
     average_shifts: bool = False
     mixed_precision: bool = False
 
@@ -143,7 +144,7 @@ class Conv4:
         ]
 
     def _n_groups(self, n_channels: int) -> int:
-        return self.n_groups if n_channels % self.n_groups == 0 else 1
+        return N_GROUPS if n_channels % N_GROUPS == 0 else 1
 
     def _one(self, params: Params, x: Tensor) -> Tensor:
         # Not in double precision: convolutions take several times as long.

@@ -5,8 +5,10 @@ from torch import Tensor
 
 from skmetaad.core.nets import FAR, sq_distances, weighted_mean
 
+N_STEPS = 5
 
-def k_means(x: Tensor, weight: Tensor, k: int, n_steps: int = 5) -> Tensor:
+
+def k_means(x: Tensor, weight: Tensor, k: int) -> Tensor:
     """Return k cluster means (T, k, e) of the weighted rows x (T, K, e).
 
     The start is deterministic: the mean, or for k > 1 the row next to it, then ever the
@@ -24,7 +26,7 @@ def k_means(x: Tensor, weight: Tensor, k: int, n_steps: int = 5) -> Tensor:
             pick = d.masked_fill(weight == 0, -1.0).argmax(dim=1)
             chosen.append(x[each, pick])
         centers = torch.stack(chosen, dim=1)
-        for _ in range(n_steps):
+        for _ in range(N_STEPS):
             centers = step_means(x, weight, centers)
     return step_means(x, weight, centers)
 

@@ -21,6 +21,9 @@ STEEP = 2.0
 FIVE_NEAREST = NEAR.index(5)
 # Weight of draws with labelled outliers.
 LABELLED = 3.0
+LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-2
+# The largest share of the evidence that is left out.
+DROP = 0.9
 
 
 @dataclass(frozen=True)
@@ -98,16 +101,13 @@ def train(
     *,
     seed: int,
     n_iter: int,
-    learning_rate: float = 2e-3,
-    weight_decay: float = 1e-2,
-    drop: float = 0.9,
     shrink: float = 0.3,
     width: int = 32,
 ) -> dict[str, Tensor]:
     """Return the weights of one network, trained on draws from many tables.
 
     The loss is the logistic one of all pairs of an inlier and an outlier. In each draw
-    a share of the evidence, uniform in [0, `drop`], is left out. Where no outliers are
+    a share of the evidence, uniform in [0, DROP], is left out. Where no outliers are
     labelled, two terms are added: how far the ranking falls short of the distance to
     five neighbours and of the backbone, and `shrink` times the variance of what the
     network adds to the backbone.
@@ -115,15 +115,15 @@ def train(
     draw = torch.Generator().manual_seed(seed)
     weights = {k: v.requires_grad_() for k, v in init(draw, width).items()}
     optimizer = torch.optim.AdamW(
-        weights.values(), lr=learning_rate, weight_decay=weight_decay
+        weights.values(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=n_iter, pct_start=0.1
+        optimizer, LEARNING_RATE, total_steps=n_iter, pct_start=0.1
     )
     wide = torch.tensor([one.inputs.values.shape[1] > WIDE for one in seen])
     for _ in range(n_iter):
         batch = stacked([seen[i] for i in some_alike(wide, draw)], draw)
-        share = drop * torch.rand(N_TABLES, 1, 1, generator=draw)
+        share = DROP * torch.rand(N_TABLES, 1, 1, generator=draw)
         chance = torch.rand(N_TABLES, 1, batch.rows.shape[-1], generator=draw)
         added = correction(weights, batch, (chance > share).float())
         base = backbone(weights, batch)

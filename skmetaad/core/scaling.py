@@ -8,6 +8,8 @@ from skmetaad.core.nets import Params
 
 # For how many rows the variance within the fleet's tasks counts.
 STRENGTH = 10.0
+# Deviations beyond which rows are squashed.
+LIMIT = 8.0
 
 
 def fleet_moments(
@@ -91,11 +93,11 @@ def as_seen(params: Params, state: Params, x: Tensor, standardize: bool) -> Tens
     return x * params["row_scale"]
 
 
-def squash(z: Tensor, limit: float = 8.0) -> Tensor:
-    """Leave |z| <= limit as it is and let what lies beyond grow logarithmically."""
-    if not (z.detach().abs() > limit).any():  # as with most rows; asinh takes long
+def squash(z: Tensor) -> Tensor:
+    """Leave |z| <= LIMIT as it is and let what lies beyond grow logarithmically."""
+    if not (z.detach().abs() > LIMIT).any():  # as with most rows; asinh takes long
         return z
-    inside = z.clamp(-limit, limit)
+    inside = z.clamp(-LIMIT, LIMIT)
     return inside + torch.asinh(z - inside)
 
 

@@ -23,6 +23,8 @@ N_EVIDENCE = 26 + 3 * by_column.N_VALUE
 # How many of a row's strongest evidences are averaged.
 STRONGEST = (1, 3, 6, 20)
 N_CONTEXT = 8
+# Hidden units per column.
+N_COLUMN = 16
 # What the context says first where the support has one row.
 LONE = -1.0
 
@@ -55,16 +57,14 @@ class Inputs:
         return torch.stack([z.mean(-1), tail.mean(-1), *strongest], -1)
 
 
-def init(
-    generator: torch.Generator, width: int = 32, n_column: int = 16
-) -> dict[str, Tensor]:
+def init(generator: torch.Generator, width: int = 32) -> dict[str, Tensor]:
     """Return new weights of the network."""
     column_in = by_column.N_VALUE + by_column.N_CONTEXT
-    row_in = 2 * N_EVIDENCE + N_CONTEXT + len(STRONGEST) + 3 * n_column
+    row_in = 2 * N_EVIDENCE + N_CONTEXT + len(STRONGEST) + 3 * N_COLUMN
     sizes = {
-        "column.0": (column_in, n_column),
-        "column.1": (n_column, n_column),
-        "gate": (n_column, 1),
+        "column.0": (column_in, N_COLUMN),
+        "column.1": (N_COLUMN, N_COLUMN),
+        "gate": (N_COLUMN, 1),
         "row.0": (row_in, width),
         "row.1": (width, width),
         "row.2": (width, 1),
