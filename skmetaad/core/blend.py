@@ -35,10 +35,15 @@ def log_odds(params: Params, evidence: Tensor, n_support: Tensor) -> Tensor:
 
 def weights(params: Params, n_support: Tensor) -> tuple[Tensor, Tensor]:
     """Return each part's weight (T, C) and the bias (T,) for supports of given size."""
-    k = (n_support.log() / 4 - 0.5).unsqueeze(-1)
+    k = _shots(n_support).unsqueeze(-1)
     weight = softplus(params["blend.weight"] + params["blend.shots"] * k)
     bias = params["blend.bias"]
     return weight, bias[0] + bias[1] * k.squeeze(-1)
+
+
+def _shots(n_support: Tensor) -> Tensor:
+    """Return the logarithm of support sizes in units that are small for usual ones."""
+    return n_support.log() / 4 - 0.5
 
 
 def fit_blend(evidence: Tensor, y: Tensor, n_support: Tensor, learn: bool) -> Params:
@@ -142,7 +147,7 @@ def _calibrated(
 ) -> tuple[Tensor, Tensor]:
     """Return slope and bias (at no and per unit of shots) of a logistic regression."""
     total = _total(params, z, n_support)
-    k = (n_support.log() / 4 - 0.5).unsqueeze(1).expand_as(total)
+    k = _shots(n_support).unsqueeze(1).expand_as(total)
     x = torch.stack([torch.ones_like(total), k, -total], dim=-1).flatten(0, 1)
     start = torch.tensor([0.0, 0.0, 1.0], dtype=x.dtype)
     beta = _logistic(x, (y.flatten() == 1).to(x.dtype), start)
