@@ -203,6 +203,8 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             When the rows, labels, task ids or parameters are not usable, or `balanced`
             is True and the rows have no outliers, or the detector sets thresholds by
             other means.
+        TypeError
+            When `balanced` is not a bool.
         """
         check_is_fitted(self)
         self._validate_params()
@@ -343,11 +345,17 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         score : float
             Area under the ROC curve, in [0, 1], averaged over tasks.
 
+        Raises
+        ------
+        ValueError
+            When the rows, labels or task ids are not usable, a task has fewer than two
+            inliers, or `sample_weight` is given.
+
         See Also
         --------
         skmetaad.FewShotScorer : Other metrics, other numbers of support rows.
         """
-        from skmetaad.metrics import few_shot_scores
+        from skmetaad.metrics import FewShotScorer
 
         check_is_fitted(self)
         if sample_weight is not None:
@@ -356,5 +364,4 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             )
         if not self._any_width or as_collection(X) is None:
             check_features(self, unpack(X, None, None)[0], reset=False)
-        values = few_shot_scores(self, X, y, task=task)
-        return float(np.mean(list(values.values())))
+        return FewShotScorer()(self, X, y, task=task)
