@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from pictures import averaged
 from pyod.models.knn import KNN
 
 from skmetaad import (
@@ -82,7 +83,7 @@ def characters(file, n_together, rng):
     """Return tasks of some characters each, of 20 alphabets and of the others."""
     with np.load(file) as found:
         X, alphabet, character = found["X"], found["alphabet"], found["class_id"]
-    X = X.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(len(X), -1) / 255
+    X = averaged(X, 14) / 255
     first = rng.permutation(np.unique(alphabet))[:20]
     parts = []
     for part in (True, False):
