@@ -44,7 +44,7 @@ CASES = [
     (
         "MetaPrototype, conv4, 3 x 84 x 84",
         MetaPrototypeDetector,
-        {**CONV4, "n_channels": 64},
+        {**CONV4, "n_channels": 64, "n_networks": 1},
         LARGE,
     ),
 ]
