@@ -48,6 +48,12 @@ def scramble(n: int, m: int, salt: int) -> Tensor:
     return x.to(torch.float64) / (1 << 40)
 
 
+def compact(counts: Tensor, most: int) -> Tensor:
+    """Return whole numbers from 0 to `most` in the fewest bytes."""
+    kinds = (torch.uint8, torch.int16, torch.int32)
+    return counts.to(next(kind for kind in kinds if most <= torch.iinfo(kind).max))
+
+
 def summaries(values: Tensor, valid: Tensor) -> Tensor:
     """Return mean, maximum and top three of the valid ones of the last axis."""
     count = valid.sum(-1).clamp_min(1)
@@ -143,12 +149,13 @@ def ball_members(n: Tensor, K: int) -> State:
     """Draw sets of at most half of each support, and say which slots count."""
     size = (n // 2).clamp(2, BALL_ROWS).minimum(n)
     counts = torch.arange(BALL_ROWS) < size[:, None]
-    return {"members": sampled(n, K, N_BALLS, BALL_ROWS, 1), "slots": counts}
+    members = sampled(n, K, N_BALLS, BALL_ROWS, 1)
+    return {"members": compact(members, K), "slots": counts}
 
 
 def ball_state(d: Tensor, state: State, name: str) -> State:
     """Give each row of a set the ball up to the set's next row."""
-    members, slots = state["members"], state["slots"][:, None]
+    members, slots = state["members"].long(), state["slots"][:, None]
     T, n, k = members.shape
     pair = members[..., None] * d.shape[-1] + members[:, :, None]
     between = d.flatten(1).gather(1, pair.flatten(1)).view(T, n, k, k)
@@ -162,7 +169,7 @@ def ball_state(d: Tensor, state: State, name: str) -> State:
 
 def ball_score(d: Tensor, state: State, name: str) -> Tensor:
     """Return the isolation score by nearest-neighbour ensembles (T, R)."""
-    members = state["members"]
+    members = state["members"].long()
     T, n, k = members.shape
     to = d.gather(2, members.reshape(T, 1, n * k).expand(-1, d.shape[1], -1))
     to = to.view(T, -1, n, k)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from skmetaad.core.evidence import State, sampled, scramble
+from skmetaad.core.evidence import State, compact, sampled, scramble
 
 N_TREES, TREE_ROWS, DEPTH = 64, 128, 7
 
@@ -40,9 +40,10 @@ def forest_state(X: Tensor, n: Tensor, alive: Tensor) -> State:
         2, chosen, counts.to(torch.int8).expand_as(chosen).contiguous(), "amax"
     )
     return {
-        "tree.column": column,
+        "tree.column": compact(column, X.shape[2]),
         "tree.threshold": threshold,
-        "tree.leaf": leaf[..., 2**DEPTH :] / size[:, None, None],
+        "tree.leaf": compact(leaf[..., 2**DEPTH :], TREE_ROWS),
+        "tree.size": size,
         "tree.member": member.bool().mT,
     }
 
@@ -62,10 +63,11 @@ def forest_score(X: Tensor, own: Tensor, state: State) -> Tensor:
     node = torch.ones(T, N_TREES, R, dtype=torch.long)
     rows = X[:, None].expand(-1, N_TREES, -1, -1)
     for _ in range(DEPTH):
-        column = state["tree.column"].gather(2, node)
+        column = state["tree.column"].gather(2, node).long()
         value = rows.gather(3, column[..., None])[..., 0]
         node = 2 * node + (value > state["tree.threshold"].gather(2, node)).long()
-    mass = state["tree.leaf"].gather(2, node - 2**DEPTH)
+    mass = state["tree.leaf"].gather(2, node - 2**DEPTH).to(X.dtype)
+    mass = mass / state["tree.size"][:, None, None]
     score = -(mass + 1 / (4 * TREE_ROWS)).log()
     place = own.clamp_min(0)[..., None].expand(-1, -1, N_TREES)
     inside = state["tree.member"].gather(1, place) & (own >= 0)[..., None]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from skmetaad.core.evidence import State
+from skmetaad.core.evidence import State, compact
 
 N_PAIRS, N_BINS = 128, 8
 
@@ -47,7 +47,8 @@ def pair_state(codes: Tensor, present: Tensor, alive: Tensor) -> State:
     sizes = (N_BINS + 1, N_BINS + 1, (N_BINS + 1) ** 2)
     for name, part, size in zip(("one", "two", "both"), parts, sizes, strict=True):
         zeros = torch.zeros(len(codes), size, N_PAIRS, dtype=torch.float64)
-        state["pair." + name] = zeros.scatter_add(1, part, weight)
+        counts = zeros.scatter_add(1, part, weight)
+        state["pair." + name] = compact(counts, codes.shape[1])
     return state
 
 
@@ -60,7 +61,7 @@ def pair_rarity(codes: Tensor, own: Tensor, state: State) -> tuple[Tensor, Tenso
     """
     left = (own >= 0)[..., None].to(torch.float64)
     one, two, both = (
-        state["pair." + name].gather(1, part)
+        state["pair." + name].gather(1, part).to(torch.float64)
         for name, part in zip(
             ("one", "two", "both"), pair_codes(codes, state), strict=True
         )
