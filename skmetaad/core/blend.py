@@ -7,6 +7,8 @@ from torch.nn.functional import softplus
 from skmetaad.core.nets import Params
 
 START = -1.5
+# How strongly weights are pulled to equal ones.
+TO_EQUAL = 0.003
 # Gain in AUROC from which one part alone is taken.
 CLEARLY = 0.002
 # Smallest distance told apart from zero, in units of a typical one.
@@ -94,19 +96,13 @@ def _total(params: Params, z: Tensor, n_support: Tensor) -> Tensor:
 
 def _learned_weights(params: Params, z: Tensor, y: Tensor, n_support: Tensor) -> Params:
     learned = {name: value.clone() for name, value in params.items()}
+    optimizer = torch.optim.Adam(learned.values(), lr=0.1, fused=True)
     pairs = _paired(z, y)
-    with torch.enable_grad():
-        for value in learned.values():
-            value.requires_grad_()
-        optimizer = torch.optim.Adam(learned.values(), lr=0.1)
-        for _ in range(N_STEPS):
-            away = learned["blend.weight"] - START
-            pull = away.square().sum() + learned["blend.shots"].square().sum()
-            loss = _separation(learned, pairs, n_support) + 0.003 * pull
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return {name: value.detach() for name, value in learned.items()}
+    for _ in range(N_STEPS):
+        for name, gradient in _gradients(learned, pairs, n_support).items():
+            learned[name].grad = gradient
+        optimizer.step()
+    return learned
 
 
 def _paired(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,14 +117,38 @@ def _paired(z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return picks[0], picks[1]
 
 
-def _separation(
+def _gradients(
     params: Params, pairs: tuple[Tensor, Tensor], n_support: Tensor
-) -> Tensor:
-    """Return the mean logistic loss of ranking pairs, and of their log-odds."""
-    outlier, inlier = (_total(params, z, n_support) for z in pairs)
-    level = weights(params, n_support)[1].unsqueeze(1)
-    odds = softplus(inlier - level) + softplus(level - outlier)
-    return (0.5 * softplus(inlier - outlier) + 0.25 * odds).mean()
+) -> Params:
+    r"""Return the gradients of what is minimised, written out since steps are many.
+
+    It is the mean over pairs of outliers o and inliers i of the logistic losses of
+    their rank and of their log-odds beside the level l, with the pull,
+
+    .. math::
+        \tfrac12 \sigma_+(i - o) + \tfrac14 (\sigma_+(i - l) + \sigma_+(l - o))
+        + 0.003 (|w - w_0|^2 + |s|^2),
+
+    where :math:`\sigma_+` is softplus, and a part weighs
+    :math:`\sigma_+(w + s k)` in o and i, and l is :math:`b_0 + b_1 k`.
+    """
+    k = _shots(n_support)
+    raw = torch.addcmul(params["blend.weight"], k.unsqueeze(1), params["blend.shots"])
+    weight = softplus(raw).unsqueeze(2)
+    (z_out, z_in), (b0, b1) = pairs, params["blend.bias"]
+    level = (b0 + b1 * k).unsqueeze(1)
+    o, i = (z_out @ weight).squeeze(2), (z_in @ weight).squeeze(2)
+    rank, high, low = torch.sigmoid(torch.stack([i - o, i - level, level - o])) / 4
+    at_out, at_in = -2 * rank - low, 2 * rank + high
+    at_weight = (at_out.unsqueeze(1) @ z_out + at_in.unsqueeze(1) @ z_in).squeeze(1)
+    at_raw = at_weight * torch.sigmoid(raw) / o.numel()
+    at_level = (low - high).sum(dim=1) / o.numel()
+    return {
+        "blend.weight": at_raw.sum(dim=0)
+        + 2 * TO_EQUAL * (params["blend.weight"] - START),
+        "blend.shots": k @ at_raw + 2 * TO_EQUAL * params["blend.shots"],
+        "blend.bias": torch.stack([at_level.sum(), k @ at_level]),
+    }
 
 
 def _rank(params: Params, z: Tensor, y: Tensor, n_support: Tensor) -> float:
