@@ -132,10 +132,10 @@ def _gradients(
     where :math:`\sigma_+` is softplus, and a part weighs
     :math:`\sigma_+(w + s k)` in o and i, and l is :math:`b_0 + b_1 k`.
     """
-    k = _shots(n_support)
+    (z_out, z_in), (b0, b1) = pairs, params["blend.bias"]
+    k = _shots(n_support.to(z_out.dtype))
     raw = torch.addcmul(params["blend.weight"], k.unsqueeze(1), params["blend.shots"])
     weight = softplus(raw).unsqueeze(2)
-    (z_out, z_in), (b0, b1) = pairs, params["blend.bias"]
     level = (b0 + b1 * k).unsqueeze(1)
     o, i = (z_out @ weight).squeeze(2), (z_in @ weight).squeeze(2)
     rank, high, low = torch.sigmoid(torch.stack([i - o, i - level, level - o])) / 4
@@ -143,10 +143,10 @@ def _gradients(
     at_weight = (at_out.unsqueeze(1) @ z_out + at_in.unsqueeze(1) @ z_in).squeeze(1)
     at_raw = at_weight * torch.sigmoid(raw) / o.numel()
     at_level = (low - high).sum(dim=1) / o.numel()
+    away, pull = params["blend.weight"] - START, 2 * TO_EQUAL
     return {
-        "blend.weight": at_raw.sum(dim=0)
-        + 2 * TO_EQUAL * (params["blend.weight"] - START),
-        "blend.shots": k @ at_raw + 2 * TO_EQUAL * params["blend.shots"],
+        "blend.weight": at_raw.sum(dim=0) + pull * away,
+        "blend.shots": k @ at_raw + pull * params["blend.shots"],
         "blend.bias": torch.stack([at_level.sum(), k @ at_level]),
     }
 
