@@ -33,7 +33,7 @@ def digits_run(tmp_path_factory):
     stdout, sys.stdout = sys.stdout, out
     try:
         code = compare(
-            *("--shots", "1,5", "--csv", folder / "out.csv"),
+            *("--shots", "1,5", "--set", "n_iter=50", "--csv", folder / "out.csv"),
             *("--plot", folder / "out.png"),
         )
     finally:
