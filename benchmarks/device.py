@@ -1,9 +1,10 @@
 """Time a meta-iteration, adapting and scoring on the CPU and on a GPU.
 
 Medians in one run after a first call that is not counted; the ratio is the CPU's time
-over the GPU's. Rows are made: tables by `make_fleet`, pictures as a template per task
-with noise. A meta-iteration draws episodes, too. Tasks are adapted to 10 rows each in
-one call; 60 rows of each are scored.
+over the GPU's, whose convolutions are computed in full. Rows are made: tables by
+`make_fleet`, pictures as a template per task with noise. A meta-iteration draws
+episodes, too. Tasks are adapted to 10 rows each in one call; 60 rows of each are
+scored.
 
     python benchmarks/device.py [--device cuda] [--only NAME ...]
 """
@@ -137,6 +138,7 @@ def main():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--only", nargs="*", default=[""])
     given = parser.parse_args()
+    torch.backends.cudnn.allow_tf32 = False  # as on the CPU
     if torch.cuda.is_available():
         print(torch.cuda.get_device_name(), end=", ")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads of the CPU\n")

@@ -26,6 +26,20 @@ from skmetaad.utils import all_detectors
 from skmetaad.utils.estimator_checks import check_meta_detector
 
 QUICK = {"n_iter": 3, "n_calibration_networks": 0, "random_state": 0}
+
+
+class Gated(torch.nn.Module):
+    """An encoder that makes a parameter by itself."""
+
+    def __init__(self, n_features):
+        super().__init__()
+        self.linear = torch.nn.Linear(n_features, 4)
+        self.gate = torch.nn.Parameter(torch.randn(4))
+
+    def forward(self, x):
+        return self.linear(x) * self.gate
+
+
 CASES = {
     "prototype": (MetaPrototypeDetector, {"n_cohort": 4}),
     "prototype conv4": (
@@ -36,6 +50,7 @@ CASES = {
         MetaPrototypeDetector,
         {"negatives": "batch", "standardize": False, "early_stopping": True},
     ),
+    "prototype module": (MetaPrototypeDetector, {"encoder": Gated}),
     "matching": (MatchingNetworkDetector, {}),
     "relation": (RelationNetworkDetector, {"augment": "noise"}),
     "siamese": (SiameseDetector, {"negatives": "synthetic"}),
@@ -86,7 +101,7 @@ def test_detectors_that_train_or_are_trained_have_a_device():
     assert given == {cls.__name__ for cls, _ in CASES.values()}
 
 
-@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:99", torch.device("meta")])
+@pytest.mark.parametrize("device", ["gpu", "hpu", "cuda:99", torch.device("meta")])
 @pytest.mark.parametrize("detector", [MetaPrototypeDetector, UniversalDetector])
 def test_devices_that_cannot_be_used_are_named(detector, device, fleet):
     X = fleet[0].X
@@ -125,6 +140,24 @@ def test_defaults_of_torch_change_nothing(detector, fleet):
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
     np.testing.assert_array_equal(found, want)
+
+
+def test_modules_are_made_without_weights_whatever_the_default_device(fleet):
+    before = torch.get_rng_state()
+    try:
+        torch.set_default_device("meta")
+        det = MetaPrototypeDetector(encoder=Gated, **QUICK).fit(fleet[:4])
+    finally:
+        torch.set_default_device(None)
+    want = MetaPrototypeDetector(encoder=Gated, **QUICK).fit(fleet[:4])
+    for name, value in want.meta_.items():
+        np.testing.assert_array_equal(det.meta_[name], value)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.fixture(autouse=True)
+def convolutions_in_full(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

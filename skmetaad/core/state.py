@@ -47,7 +47,7 @@ def as_device(device: str | torch.device) -> torch.device:
             tried = torch.zeros(1, dtype=torch.float64, device=found)
             tried.cpu()
             found = tried.device
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:
         raise ValueError(
             f"device={device!r} cannot be used here: expected 'cpu', 'auto', or a "
             "device of this torch and machine that has double precision, such as "
@@ -57,9 +57,10 @@ def as_device(device: str | torch.device) -> torch.device:
 
 
 class _DrawnOnCPU(TorchFunctionMode):
-    """Draws numbers on the CPU, where generators are, and moves them to a device.
+    """Draws our numbers on the CPU, where generators are, and moves them to a device.
 
-    So the same seed gives the same numbers on all devices.
+    So the same seed gives the same numbers on all devices. What a user's module draws
+    has no generator.
     """
 
     def __init__(self, device: torch.device):
@@ -68,23 +69,22 @@ class _DrawnOnCPU(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func not in DRAWING:
+        if func not in DRAWING or kwargs.get("generator") is None:
             return func(*args, **kwargs)
         return func(*args, **{**kwargs, "device": CPU}).to(self.device)
 
 
 @contextmanager
 def computing_on(device: torch.device = CPU) -> Iterator[None]:
-    """Make and compute tensors on a device, whatever torch's modes around are."""
+    """Make and compute tensors on a device, whatever torch's modes around are.
+
+    A default dtype of float64 is that of all threads: others see it changed meanwhile.
+    """
     dtype = torch.get_default_dtype()
     with ExitStack() as modes:
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
         modes.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda":  # else convolutions have the precision of ten bits
-            kept = ("enabled", "benchmark", "deterministic")
-            flags = {name: getattr(torch.backends.cudnn, name) for name in kept}
-            modes.enter_context(torch.backends.cudnn.flags(**flags, allow_tf32=False))
         if torch.get_default_device() != device:
             modes.enter_context(device)
             modes.enter_context(_DrawnOnCPU(device))

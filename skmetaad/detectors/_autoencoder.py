@@ -181,9 +181,9 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.
     device : str or torch.device, default="cpu"
-        Where torch computes: "cpu", "cuda", "cuda:1" and so on, or "auto", the first
-        GPU if there is one. It may be changed at any time: what is fitted are arrays
-        in the CPU's memory. See :ref:`gpu`.
+        Where torch computes: "cpu", "cuda", "cuda:1" and so on, or "auto", a GPU if
+        there is one. It may be changed at any time: what is fitted are arrays in the
+        CPU's memory. See :ref:`gpu`.
     random_state : int, RandomState instance or None, default=None
         Seed of all randomness in `fit`.
 

@@ -84,9 +84,9 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
     n_jobs : int or None, default=None
         Threads that score rows; None: one, beside those that torch uses.
     device : str or torch.device, default="cpu"
-        Where torch computes: "cpu", "cuda", "cuda:1" and so on, or "auto", the first
-        GPU if there is one. It may be changed at any time: what is fitted are arrays
-        in the CPU's memory. See :ref:`gpu`.
+        Where torch computes: "cpu", "cuda", "cuda:1" and so on, or "auto", a GPU if
+        there is one. It may be changed at any time: what is fitted are arrays in the
+        CPU's memory. See :ref:`gpu`.
     random_state : int, RandomState instance or None, default=None
         Seed of the tasks drawn to learn thresholds, where `fit` sees at least three
         tasks; all else is deterministic.
@@ -309,9 +309,8 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
         n_parts = max(ceil(n_cells / (CELLS * self._enlarged)), n_jobs)
         parts = X.tensor_split(min(n_parts, X.shape[1]), dim=1)
 
-        @torch.no_grad()
         def one(part):  # modes of torch are those of a thread
-            with computing_on(as_device(self.device)):
+            with computing_on(as_device(self.device)), torch.no_grad():
                 return function(part.contiguous(), state)
 
         found = Parallel(n_jobs=n_jobs, prefer="threads")(
