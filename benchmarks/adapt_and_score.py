@@ -17,14 +17,13 @@ import argparse
 import contextlib
 import functools
 import io
-import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from pyod.models.auto_encoder import AutoEncoder
+from timing import seconds
 
 from skmetaad import MAMLAutoencoderDetector, MetaPrototypeDetector
 from skmetaad.datasets import make_fleet
@@ -33,16 +32,6 @@ N_FEATURES, N_SUPPORT, N_TASKS = 20, 10, 1000
 CLEAR = Path("/proc/self/clear_refs")
 DETECTORS = (MetaPrototypeDetector, MAMLAutoencoderDetector)
 LINE = "{:<26}{:>8}  {:<34}{:>11}  {:<24}{:>11}{:>9}"
-
-
-def seconds(call, repeats):
-    """Return the median of the seconds that call() takes."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def report(name, threads, ours, our_seconds, other, other_seconds):

@@ -15,6 +15,7 @@ import time
 
 import numpy as np
 import torch
+from timing import seconds
 
 from skmetaad import (
     MAMLAutoencoderDetector,
@@ -90,12 +91,8 @@ def collection(shape):
 
 def milliseconds(call):
     """Return the median time of a call, the first one left out."""
-    times = []
-    for _ in range(REPEATS + 1):
-        start = time.perf_counter()
-        call()  # gives arrays in the CPU's memory, so that the GPU is done
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times[1:])
+    call()  # gives arrays in the CPU's memory, so that the GPU is done
+    return 1e3 * seconds(call, REPEATS)
 
 
 def trained(detector, options, shape, tasks, device):
