@@ -125,7 +125,7 @@ def test_a_device_of_torch_will_do(fleet):
 
 
 @pytest.mark.parametrize("detector", [MetaPrototypeDetector, MAMLAutoencoderDetector])
-def test_defaults_of_torch_change_nothing(detector, fleet):
+def test_defaults_of_torch_change_nothing(detector, fleet, monkeypatch):
     def scored():
         adapted = detector(**QUICK).fit(fleet[:8]).adapt(fleet[8].X[:10])
         return adapted.decision_function(fleet[8].X)
@@ -134,7 +134,9 @@ def test_defaults_of_torch_change_nothing(detector, fleet):
     try:
         torch.set_default_dtype(torch.float64)
         torch.set_default_device("meta")
-        found = scored()
+        with monkeypatch.context() as kept:  # other threads would see it changed
+            kept.delattr(torch, "set_default_dtype")
+            found = scored()
         assert torch.get_default_dtype() is torch.float64
     finally:
         torch.set_default_dtype(torch.float32)

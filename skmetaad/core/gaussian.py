@@ -30,7 +30,7 @@ def fleet_whitening(rows: Tensor, code: Tensor) -> Tensor:
     n = torch.bincount(code)
     mean = rows.new_zeros(len(n), d).index_add_(0, code, rows) / n[:, None].clamp_min(1)
     rows = (rows - mean[code]) * (n - 1).clamp_min(1).double().rsqrt()[code, None]
-    rows = rows / (n > 1).sum().clamp_min(1).sqrt()
+    rows = rows / (n > 1).sum().clamp_min(1).float().sqrt()
     # Rows come in units in which columns have variance 1 / d on average: tasks without
     # any spread of their own still tell small departures from large ones.
     level = (rows.square().sum() / d).clamp_min(1e-2 / d)
@@ -91,5 +91,5 @@ def gaussian_distances(
     z = whitened(whitening, query - state["gauss.mean"]).double()
     along = z @ state["gauss.directions"].mT
     rest = z.square().sum(dim=2) - along.square().sum(dim=2)
-    scale = (1 + n.clamp_min(1) / NU) / z.shape[2]
+    scale = (1 + n.clamp_min(1).float() / NU) / z.shape[2]
     return (rest.clamp_min(0.0) * scale.unsqueeze(1)).to(query.dtype)

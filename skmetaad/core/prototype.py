@@ -178,7 +178,7 @@ class Prototype:
             nearest(torch.cdist(rows, rows).square(), others, self.n_neighbors),
             nearest(d, others, self.n_neighbors),
             # The mean without the row is farther.
-            (proto * (n / (n - 1).clamp_min(1))).square(),
+            (proto * (n.float() / (n - 1).clamp_min(1))).square(),
             state["gauss.own"],
             nearest(d, state["outlier"]),
         ]

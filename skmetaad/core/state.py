@@ -10,6 +10,9 @@ from torch.overrides import TorchFunctionMode
 
 CPU = torch.device("cpu")
 DRAWING = (torch.rand, torch.randn, torch.randint, torch.randperm)
+# What makes numbers of the default dtype, and what does so of Python's floats only.
+SINGLE = (torch.rand, torch.randn, torch.zeros, torch.ones, torch.empty, torch.eye)
+INFERRED = (torch.tensor, torch.full)
 
 
 def to_tensors(
@@ -56,11 +59,11 @@ def as_device(device: str | torch.device) -> torch.device:
     return found
 
 
-class _DrawnOnCPU(TorchFunctionMode):
-    """Draws our numbers on the CPU, where generators are, and moves them to a device.
+class _AsOnCPU(TorchFunctionMode):
+    """Makes tensors in single precision and draws our numbers where generators are.
 
-    So the same seed gives the same numbers on all devices. What a user's module draws
-    has no generator.
+    So the same seed gives the same numbers on all devices, and whatever the default
+    dtype is. What a user's module draws has no generator.
     """
 
     def __init__(self, device: torch.device):
@@ -68,29 +71,31 @@ class _DrawnOnCPU(TorchFunctionMode):
         self.device = device
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if func not in DRAWING or kwargs.get("generator") is None:
-            return func(*args, **kwargs)
-        return func(*args, **{**kwargs, "device": CPU}).to(self.device)
+        options = dict(kwargs or {})
+        given = options.get("dtype")
+        drawn = func in DRAWING and options.get("generator") is not None
+        if given is None and func in SINGLE:
+            options["dtype"] = torch.float32
+        if drawn:
+            options["device"] = CPU
+        made = func(*args, **options)
+        if given is None and func in INFERRED and made.is_floating_point():
+            made = made.float()
+        return made.to(self.device) if drawn else made
 
 
 @contextmanager
 def computing_on(device: torch.device = CPU) -> Iterator[None]:
-    """Make and compute tensors on a device, whatever torch's modes around are.
-
-    A default dtype of float64 is that of all threads: others see it changed meanwhile.
-    """
-    dtype = torch.get_default_dtype()
+    """Make and compute tensors on a device, whatever torch's modes around are."""
     with ExitStack() as modes:
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
         modes.enter_context(torch.autocast(device.type, enabled=False))
-        if torch.get_default_device() != device:
+        elsewhere = torch.get_default_device() != device
+        if elsewhere:
             modes.enter_context(device)
-            modes.enter_context(_DrawnOnCPU(device))
-        if dtype != torch.float32:
-            modes.callback(torch.set_default_dtype, dtype)
-            torch.set_default_dtype(torch.float32)
+        if elsewhere or torch.get_default_dtype() != torch.float32:
+            modes.enter_context(_AsOnCPU(device))
         yield
 
 
