@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import skops.io
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_param_validation,
@@ -38,6 +39,24 @@ def test_checks_scikit_learn_runs_on_its_own_estimators(name):
 @pytest.mark.parametrize("name", DETECTORS)
 def test_meta_learning_checks(name, check):
     check(made(name, ENOUGH))
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_skops_saves_and_trusts_the_class_alone(name):
+    fleet = make_fleet(n_tasks=5, n_rows=40, random_state=0)
+    det = made(name, {"n_iter": 2, "n_calibration_networks": 0, "random_state": 0})
+    det.fit(fleet[:4])
+    kept = skops.io.dumps(det)
+    cls = DETECTORS[name]
+    trusted = skops.io.get_untrusted_types(data=kept)
+    assert trusted == [f"{cls.__module__}.{cls.__qualname__}"]
+    again = skops.io.loads(kept, trusted=trusted)
+    want = det.decision_function(fleet[:4])
+    np.testing.assert_array_equal(again.decision_function(fleet[:4]), want)
+    adapted, loaded = (one.adapt(fleet[4].X[:10]) for one in (det, again))
+    np.testing.assert_array_equal(
+        loaded.decision_function(fleet[4].X), adapted.decision_function(fleet[4].X)
+    )
 
 
 @pytest.mark.parametrize("name", DETECTORS)

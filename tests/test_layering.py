@@ -27,7 +27,7 @@ IMPORTS = {
     for module, path in FILES.items()
 }
 CORE, BASE, DETECTORS = f"{PACKAGE}.core", f"{PACKAGE}.base", f"{PACKAGE}.detectors"
-OPTIONAL = ["pyod", "pandas", "matplotlib", "rich", "pooch", "river", "skops", "tqdm"]
+OPTIONAL = ["pyod", "pandas", "matplotlib", "rich", "skops", "tqdm"]
 
 
 def modules_of(*names):

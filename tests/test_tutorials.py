@@ -1,6 +1,7 @@
 """The tutorials and the landing picture, as far as they need not be run."""
 
 import sys
+from importlib.metadata import version
 
 import pytest
 from _imports import ROOT
@@ -45,7 +46,8 @@ def test_the_landing_picture_finds_its_figures(extension, tmp_path):
         drawn = (tmp_path / f"{mode}.svg").read_text("utf-8")
         assert 10_000 < len(drawn) < 100_000
         kept = (DOCS / "_static" / f"landing_{mode}.svg").read_text("utf-8")
-        assert drawn == kept, "the table changed: run python docs/_ext/landing.py"
+        if f"Matplotlib v{version('matplotlib')}," in kept:  # others draw otherwise
+            assert drawn == kept, "the table changed: run python docs/_ext/landing.py"
 
 
 def test_the_landing_page_shows_the_answer_in_a_few_lines():

@@ -91,7 +91,7 @@ def computing_on(device: torch.device = CPU) -> Iterator[None]:
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
         modes.enter_context(torch.autocast(device.type, enabled=False))
-        elsewhere = torch.get_default_device() != device
+        elsewhere = torch.empty(0).device != device
         if elsewhere:
             modes.enter_context(device)
         if elsewhere or torch.get_default_dtype() != torch.float32:
