@@ -1,6 +1,7 @@
-"""Rows as they were given: arrays, or frames with their own types and dtypes."""
+"""Rows as they were given: arrays, sparse ones too, or frames with their own dtypes."""
 
 import numpy as np
+from scipy import sparse
 
 from skmetaad._compat import safe_indexing
 from skmetaad._making import group
@@ -12,15 +13,19 @@ def is_frame(X):
 
 
 def by_task(X, task):
-    """Return rows as a frame or an array, task ids, and the row numbers of each."""
-    X = X if is_frame(X) else np.asarray(X)
+    """Return rows as a frame, a sparse or other array, ids, and the rows of each."""
+    if sparse.issparse(X):
+        X = X.tocsr()
+    elif not is_frame(X):
+        X = np.asarray(X)
     if len(X.shape) < 2:
         raise ValueError(
             f"X has shape {X.shape}: expected (n_rows, n_features) or more axes."
         )
-    if not len(X):
+    if not X.shape[0]:
         raise ValueError("X has 0 rows: expected at least 2 per task.")
-    ids, members = group(np.zeros(len(X), int) if task is None else task, X, "task")
+    task = np.zeros(X.shape[0], int) if task is None else task
+    ids, members = group(task, X, "task")
     return X, ids, members
 
 

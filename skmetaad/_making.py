@@ -7,10 +7,21 @@ import numpy as np
 from skmetaad._ids import factorize, refuse_masked, rows_by_code
 
 
+def as_array(X):
+    """Return an array, of pandas' nullable numbers one of floats."""
+    array = np.asarray(X)
+    if array.dtype.kind == "O" and hasattr(X, "iloc"):
+        try:
+            return X.to_numpy(np.float64, na_value=np.nan)
+        except (TypeError, ValueError):
+            return array
+    return array
+
+
 def numbers(X, name):
     """Return an array of real numbers with at least two axes."""
     refuse_masked(X, name, "NaN where a value is missing")
-    X = np.asarray(X)
+    X = as_array(X)
     if X.dtype.kind not in "biuf":
         try:
             if X.dtype.kind != "O":
@@ -65,7 +76,7 @@ def group(values, X, name):
     """Return ids in order of first appearance, and the row numbers of each."""
     if values is None:
         raise ValueError(f"{name}=None: expected one entry per row of X.")
-    code, ids = factorize(values, len(X), name)
+    code, ids = factorize(values, np.shape(X)[0], name)
     return ids, rows_by_code(code) if ids else []
 
 

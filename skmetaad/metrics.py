@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.metrics import (
     accuracy_score,
@@ -188,8 +189,8 @@ def _by_task(estimator, X, y, task):
         ids, members = tasks.ids, np.split(np.arange(len(X)), ends[:-1])
     else:
         X, ids, members = by_task(X, task)
-        y = check_labels(y, n_rows=len(X))
-    y = np.ones(len(X), np.int8) if y is None else np.where(y < 0, -1, 1)
+        y = check_labels(y, n_rows=X.shape[0])
+    y = np.ones(X.shape[0], np.int8) if y is None else np.where(y < 0, -1, 1)
     return X, y.astype(np.int8), ids, members
 
 
@@ -252,15 +253,15 @@ def _with_outliers(X, y, query, rng):
 def _with_departures(X, rows, rng):
     """Return rows, and as many made of them; text and gaps are shuffled only."""
     own = safe_indexing(X, rows)
-    numbers = np.asarray(own)
-    if numbers.dtype.kind in "biuf" and np.isfinite(numbers).all():
-        made = np.concatenate([numbers, _departures(numbers, rng)])
-        if is_frame(X):
-            return type(X)(dict(zip(X.columns, made.T, strict=True)))
-        return made
-    if is_frame(X):
+    numbers = own.toarray() if sparse.issparse(own) else np.asarray(own)
+    finite = numbers.dtype.kind in "biuf" and np.isfinite(numbers).all()
+    if is_frame(X) and not finite:
         return by_column(X, [np.r_[rows, rng.permutation(rows)] for _ in X.columns])
-    return np.concatenate([own, rng.permuted(own, axis=0)])
+    odd = _departures(numbers, rng) if finite else rng.permuted(numbers, axis=0)
+    made = np.concatenate([numbers, odd])
+    if is_frame(X):
+        return type(X)(dict(zip(X.columns, made.T, strict=True)))
+    return type(own)(made) if sparse.issparse(own) else made
 
 
 def _departures(rows, rng):
@@ -321,6 +322,8 @@ class FewShotScorer:
     ['learning_rate']
     """
 
+    _request = True
+
     def __init__(
         self,
         metric="roc_auc",
@@ -380,7 +383,23 @@ class FewShotScorer:
         scores : dict
             Values by task id.
         """
-        return few_shot_scores(estimator, X, y, task=task, **vars(self))
+        return few_shot_scores(estimator, X, y, task=task, **self._given())
+
+    def set_score_request(self, *, task=True):
+        """Say whether, and under which name, metadata routing hands over task ids.
+
+        Parameters
+        ----------
+        task : bool, str or None, default=True
+            True: `task`; a str: the metadata of that name; False: none; None: refused.
+
+        Returns
+        -------
+        self : FewShotScorer
+            This scorer.
+        """
+        self._request = task
+        return self
 
     def get_metadata_routing(self):
         """Return the request for `task`, for scikit-learn's metadata routing.
@@ -391,9 +410,12 @@ class FewShotScorer:
             Asks for `task` in `score`.
         """
         request = MetadataRequest(owner=self)
-        request.score.add_request(param="task", alias=True)
+        request.score.add_request(param="task", alias=self._request)
         return request
 
+    def _given(self):
+        return {k: v for k, v in vars(self).items() if k != "_request"}
+
     def __repr__(self):
-        given = ", ".join(f"{k}={v!r}" for k, v in vars(self).items())
+        given = ", ".join(f"{k}={v!r}" for k, v in self._given().items())
         return f"FewShotScorer({given})"

@@ -248,7 +248,8 @@ def support_query_split(
 
 def _split_rows(X, y, task, n_support, options):
     X, ids, members = by_task(X, task)
-    labels = np.ones(len(X), np.int8) if y is None else warned_labels(y, len(X), "y")
+    n = X.shape[0]
+    labels = np.ones(n, np.int8) if y is None else warned_labels(y, n, "y")
     support, query, known = [], [], []
     for name, rows in zip(ids, members, strict=True):
         kept, rest, told = _split_task(name, labels[rows], n_support, options)

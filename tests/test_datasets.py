@@ -136,6 +136,7 @@ def test_load_directory_takes_parts_and_patterns(folder):
     assert (train.y.tolist(), test.y.tolist()) == ([1, 1], [-1, 1, -1])
     assert load_directory(folder, pattern="*.npz").ids == ("b", "c", "d")
     assert load_directory(folder / "sub").ids == ("a.v1",)
+    assert load_directory(folder, pattern="[b-s]*").ids == ("b", "c", "d")
 
 
 def test_load_directory_says_what_is_missing(folder):

@@ -42,6 +42,12 @@ def test_from_frame_reads_categories_and_nullable_columns():
     tasks = TaskCollection.from_frame(df, task="host", label="state")
     assert tasks.ids == ("b", "a")
     assert np.isnan(tasks[0].X[0, 0])
+    X = df[["cpu", "cpu"]].set_axis(["a", "b"], axis=1)
+    by_id = TaskCollection.from_arrays(X, task=df["host"])
+    np.testing.assert_array_equal(by_id[0].X[:, 0], tasks[0].X[:, 0])
+    np.testing.assert_array_equal(Task("all", X).X[:, 1], [np.nan, *df["cpu"][1:]])
+    windows = TaskCollection.from_windows({"a": X}, 2)[0].X
+    np.testing.assert_array_equal(windows[:, 2], [*df["cpu"][1:]])
 
 
 @pytest.mark.parametrize("missing", [np.nan, None, pd.NA])

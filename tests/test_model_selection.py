@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import (
@@ -16,8 +18,14 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    OneHotEncoder,
+    StandardScaler,
+)
 
 from skmetaad import (
     FewShotScorer,
@@ -293,6 +301,24 @@ def test_missing_values_reach_the_imputer(fleet):
     assert found == few_shot_scores(pipe[-1], filled, y, task=task)
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("n_tasks", [1, 9])
+def test_sparse_rows_reach_the_pipeline(fleet, n_tasks, labelled):
+    X, y, task = fleet[:n_tasks].arrays()
+    y = y if labelled else None
+    scaled = MaxAbsScaler().fit(X)
+    det = MetaPrototypeDetector(n_iter=3, n_calibration_networks=0, random_state=0)
+    to_array = FunctionTransformer(np.asarray)
+    dense = make_pipeline(to_array, det.fit(scaled.transform(X), y, task=task))
+    to_array = FunctionTransformer(lambda rows: rows.toarray(), accept_sparse=True)
+    pipe = make_pipeline(to_array, det)
+    rows = sparse.csc_matrix(scaled.transform(X))
+    found = few_shot_scores(pipe, rows, y, task=task)
+    assert found == few_shot_scores(dense, rows.toarray(), y, task=task)
+    support, query, *_ = support_query_split(rows, y, task=task, n_support=5)
+    assert support.shape[0] == 5 * n_tasks and query.shape[0] == len(X) - 5 * n_tasks
+
+
 def test_departures_of_one_frame_are_shuffled_rows_of_its_types(mixed):
     df = mixed[0][:40]
     det = FirstColumn()
@@ -350,6 +376,27 @@ def test_the_scorer_is_the_mean_over_tasks(fitted, fleet):
     assert fitted.score(fleet[6:]) == pytest.approx(
         np.mean(list(few_shot_scores(fitted, fleet[6:]).values()))
     )
+
+
+def test_the_scorer_takes_ids_under_another_name(fleet):
+    X, y, task = fleet.arrays()
+    det = MetaPrototypeDetector(n_iter=3, n_calibration_networks=0, random_state=0)
+
+    scorer = FewShotScorer()
+
+    def scored(name):
+        with config_context(enable_metadata_routing=True):
+            return cross_val_score(
+                clone(det).set_fit_request(task=name),
+                X,
+                y,
+                cv=TaskKFold(2).set_split_request(task=name),
+                scoring=clone(scorer.set_score_request(task=name), safe=False),
+                params={name: task},
+                error_score="raise",
+            )
+
+    np.testing.assert_array_equal(scored("unit"), scored("task"))
 
 
 def test_unknown_metrics_and_too_small_tasks_are_named(fitted, fleet):

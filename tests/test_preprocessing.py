@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from scipy.ndimage import center_of_mass
+from sklearn import config_context
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
+from sklearn.exceptions import DataConversionWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -57,10 +59,39 @@ def test_each_task_is_scaled_by_its_own_rows(fleet, inner):
         np.testing.assert_allclose(rows, want[place])
 
 
-def test_rows_without_a_task_are_scaled_by_all_rows(fleet):
+def test_rows_without_a_task_are_of_the_only_one(fleet):
     X, _, task = fleet.arrays()
-    found = PerTaskTransformer().fit(X, task=task).transform(X)
-    np.testing.assert_allclose(found, StandardScaler().fit_transform(X))
+    want = StandardScaler().fit_transform(X)
+    np.testing.assert_allclose(PerTaskTransformer().fit(X).transform(X), want)
+    one = PerTaskTransformer().fit(X, task=["a"] * len(X))
+    np.testing.assert_allclose(one.transform(X), want)
+    with pytest.raises(ValueError, match="task=None, but .* 4 tasks.*routing"):
+        PerTaskTransformer().fit(X, task=task).transform(X)
+
+
+def test_a_pipeline_that_keeps_task_from_its_scaler_is_refused(fleet):
+    """Without routing, scikit-learn hands `task` to the last step's predict alone."""
+    X, y, task = fleet.arrays()
+    pipe = make_pipeline(PerTaskTransformer(), MetaPrototypeDetector(n_iter=3))
+    with config_context(enable_metadata_routing=True):
+        pipe.fit(X, y, task=task)
+        assert set(pipe.predict(X, task=task)) == {-1, 1}
+    with pytest.raises(ValueError, match="metadata routing"):
+        pipe.predict(X, task=task)
+
+
+def test_labels_may_be_a_column(fleet):
+    X, y, task = fleet.arrays()
+    want = PerTaskTransformer().fit(X, y, task=task).transform(X, task=task)
+    with pytest.warns(DataConversionWarning):
+        found = PerTaskTransformer().fit(X, y[:, None], task=task)
+    np.testing.assert_array_equal(found.transform(X, task=task), want)
+
+
+def test_the_adapted_has_a_transformer_of_its_own(fleet):
+    old = PerTaskTransformer(MinMaxScaler()).fit(fleet[0].X)
+    old.adapt(fleet[1].X).set_params(transformer__feature_range=(0, 9))
+    assert old.transformer.feature_range == (0, 1)
 
 
 def test_adapting_fits_new_tasks_and_leaves_the_old_as_they_were(fleet):

@@ -56,7 +56,7 @@ def load_directory(path, *, part="all", pattern="**/*.npz"):
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"path={str(path)!r}: expected a folder of npz files.")
-    files = sorted(folder.glob(pattern))
+    files = sorted(file for file in folder.glob(pattern) if file.is_file())
     if not files:
         raise FileNotFoundError(f"path={str(path)!r} holds no file like {pattern!r}.")
     tasks = []

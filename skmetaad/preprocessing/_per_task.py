@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
+    column_or_1d,
     validate_data,
 )
 
@@ -43,7 +44,7 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
     transformers_ : dict
         The fitted transformer of each task id.
     transformer_ : transformer
-        Fitted on all rows; transforms rows that come without a task.
+        Fitted on all rows; transforms rows where no task, or one, was fitted.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -106,7 +107,7 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         X : array-like of shape (n_rows, n_features)
             The rows.
         task : array-like of shape (n_rows,), default=None
-            The task id of each row; None: the transformer fitted on all rows is used.
+            The task id of each row; None: all rows are of the one task fitted to.
 
         Returns
         -------
@@ -116,14 +117,20 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When `task` holds an id that was not seen, or the tasks' transformers make
-            different numbers of columns.
+            When `task` holds an id that was not seen, or is None after several tasks;
+            or when the tasks' transformers make different numbers of columns.
         """
         check_is_fitted(self)
         X = _checked(self, X, reset=False)
+        ids = tuple(self.transformers_)
+        if task is None and len(ids) > 1:
+            raise ValueError(
+                f"task=None, but this PerTaskTransformer was fitted to {len(ids)} "
+                "tasks: expected the task id of each row, which a pipeline hands on "
+                "only if metadata routing is enabled; or skmetaad.compose.decide."
+            )
         if task is None or not len(X):
             return _plain(self.transformer_.transform(X))
-        ids = tuple(self.transformers_)
         code = lookup(task, len(X), ids)
         groups, parts = rows_by_code(code), []
         for rows in groups:
@@ -184,6 +191,7 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         adapted = copy.copy(self)
+        adapted.transformer = clone(self.transformer, safe=False)
         X = _checked(adapted, X, reset=False)
         return adapted._fit_parts(X, y, task, like=self.transformer_)
 
@@ -217,7 +225,7 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         inner = self._inner()
         code, ids = factorize(task, len(X))
         if y is not None:
-            kept = np.asarray(y) != -1
+            kept = column_or_1d(y, warn=True) != -1
             check_consistent_length(X, kept)
             for i in np.setdiff1d(code, code[kept]):
                 where = f"task {ids[i]!r}" if ids else "y"
