@@ -58,6 +58,8 @@ class Hooks(metaclass=ABCMeta):
     _any_width = False
     # Whether a row of the support is judged as if it were not in it.
     _leaves_out_own = False
+    # Parameters that what was learned is of no use without.
+    _shaping = ()
 
     @abstractmethod
     def _meta_fit(self, X, y, code, rng):
@@ -124,6 +126,15 @@ class Hooks(metaclass=ABCMeta):
         pool = Rows(rows.X, rows.y, np.zeros_like(rows.code), ())
         return self._adapt_all(thin(pool, max_rows)[0], offsets=False)[0]
 
+    def _check_unchanged(self):
+        for name, then in self._learned_with.items():
+            now = getattr(self, name)
+            if now is not then and now != then:
+                raise ValueError(
+                    f"{name}={now!r}, but fit learned with {name}={then!r}: expected "
+                    "that, or fit again."
+                )
+
     def _judge(self, rows):
         """Adapt to the rows' tasks and take up their thresholds."""
         state, offsets = self._adapt_all(thin(rows, self.max_support)[0])
@@ -184,6 +195,7 @@ class Hooks(metaclass=ABCMeta):
     def _by_task(self, X, task, function, shape=()):
         """Apply function(state, X) to each task's rows; return it and the codes."""
         check_is_fitted(self)
+        self._check_unchanged()
         X, _, task = unpack(X, None, task, self.n_features_in_ * self._any_width)
         X = check_features(self, X, reset=False)
         if task is not None:

@@ -130,6 +130,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             seed = check_random_state(self.random_state).randint(2**31 - 1)
             rng = np.random.default_rng(seed)
             self.task_ids_ = rows.ids
+            self._learned_with = {name: getattr(self, name) for name in self._shaping}
             self.meta_ = self._meta_fit(rows.X, rows.y, rows.code, rng)
             self.offset_prior_ = self._prior(rows, rng)
             self._judge(rows)
@@ -164,6 +165,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             no row that is not labelled as outlier.
         """
         check_is_fitted(self)
+        self._check_unchanged()
         self._validate_params()
         adapted = copy.copy(self)
         rows = check_rows(adapted, X, y, task, reset=self._any_width)
@@ -207,6 +209,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             When `balanced` is not a bool.
         """
         check_is_fitted(self)
+        self._check_unchanged()
         self._validate_params()
         if not isinstance(balanced, bool | np.bool_):
             raise TypeError(f"balanced={balanced!r}: expected True or False.")

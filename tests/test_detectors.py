@@ -59,6 +59,26 @@ def test_skops_saves_and_trusts_the_class_alone(name):
     )
 
 
+@pytest.mark.parametrize("name", sorted(set(DETECTORS) - {"UniversalDetector"}))
+def test_what_shapes_a_network_stays_until_it_is_fitted_again(name):
+    fleet = make_fleet(n_tasks=5, n_rows=40, random_state=0)
+    det = made(name, {"n_iter": 2, "n_calibration_networks": 0, "random_state": 0})
+    want = det.fit(fleet[:4]).score_samples(fleet[:4])
+    new = det.adapt(fleet[4].X[:9])
+    for one, rows in ((det, fleet[:4]), (new, fleet[4].X)):
+        for param in one._shaping:
+            value = getattr(one, param)
+            one.set_params(**{param: "another"})
+            with pytest.raises(ValueError, match=f"{param}=.*, but fit learned with"):
+                one.score_samples(rows)
+            with pytest.raises(ValueError, match=f"{param}=.*, but fit learned with"):
+                one.adapt(fleet[4].X[:9])
+            one.set_params(**{param: value})
+    det.set_params(n_iter=3, n_query=16, max_support=20)
+    np.testing.assert_array_equal(det.score_samples(fleet[:4]), want)
+    det.set_params(activation="tanh").fit(fleet[:4]).adapt(fleet[4].X[:9])
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_units_do_not_matter(name):
     """Rows in nanometres and in metres have the same scores."""

@@ -9,7 +9,7 @@ from skmetaad.core.latent import LatentAutoencoder
 from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._blended import cross_fitted, learned_latent
 from skmetaad.detectors._inner_loop import InnerLoop
-from skmetaad.detectors._torch import TorchMetaDetector
+from skmetaad.detectors._torch import NETWORK, TorchMetaDetector
 
 
 class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
@@ -253,6 +253,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     True
     """
 
+    _shaping = (*InnerLoop._inner_shaping, *NETWORK, "architecture", "variant")
+    _shaping += ("anomaly_score",)
     _parameter_constraints = {
         **TorchMetaDetector._parameter_constraints,
         **InnerLoop._inner_constraints,

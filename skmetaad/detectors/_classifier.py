@@ -205,6 +205,7 @@ class MAMLClassifierDetector(InnerLoop, EncoderDetector):
     True
     """
 
+    _shaping = (*EncoderDetector._shaping, *InnerLoop._inner_shaping)
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         **InnerLoop._inner_constraints,

@@ -189,6 +189,7 @@ class DeepClusteringDetector(EncoderDetector):
     True
     """
 
+    _shaping = (*EncoderDetector._shaping, "n_clusters")
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         "n_clusters": [Interval(Integral, 1, None, closed="left")],

@@ -7,12 +7,13 @@ from skmetaad._compat import Interval, StrOptions
 from skmetaad.core.augment import add_noise, distort, in_units, rotate
 from skmetaad.core.encoders import Conv4, Dense, Module, most_blocks
 from skmetaad.core.nets import ACTIVATIONS
-from skmetaad.detectors._torch import NEGATIVES, TorchMetaDetector
+from skmetaad.detectors._torch import NEGATIVES, NETWORK, TorchMetaDetector
 
 
 class EncoderDetector(TorchMetaDetector):
     """Detector that compares embedded rows; `_core` gives a `core.metric.Metric`."""
 
+    _shaping = (*NETWORK, "encoder", "n_channels")
     _parameter_constraints = {
         **TorchMetaDetector._parameter_constraints,
         "hidden_sizes": [tuple, list],

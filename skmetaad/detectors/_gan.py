@@ -211,6 +211,15 @@ class MetaGANDetector(EncoderDetector):
     True
     """
 
+    _shaping = (
+        *EncoderDetector._shaping,
+        "variant",
+        "conditional",
+        "latent_size",
+        "generator_sizes",
+        "discriminator_sizes",
+        "negatives",
+    )
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         "negatives": [StrOptions({*NEGATIVES, "batch", "generated"})],

@@ -171,6 +171,7 @@ class GraphNetworkDetector(EncoderDetector):
     True
     """
 
+    _shaping = (*EncoderDetector._shaping, "message_sizes", "edge_size")
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         "message_sizes": [tuple, list],

@@ -28,6 +28,7 @@ class InnerLoop:
         "adversarial_epsilon": [Interval(Real, 0, None, closed="left")],
     }
 
+    _inner_shaping = ("algorithm", "learn_rates", "inner_clip")
     _rates = ("learning_rate", "inner_rate")
 
     def _inner_options(self):

@@ -167,6 +167,7 @@ class MatchingNetworkDetector(EncoderDetector):
     True
     """
 
+    _shaping = (*EncoderDetector._shaping, "full_context")
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         "full_context": ["boolean"],

@@ -215,6 +215,7 @@ class MetaPrototypeDetector(EncoderDetector):
     True
     """
 
+    _shaping = (*EncoderDetector._shaping, "n_prototypes")
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         "n_prototypes": [Interval(Integral, 1, None, closed="left")],

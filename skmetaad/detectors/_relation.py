@@ -163,6 +163,7 @@ class RelationNetworkDetector(EncoderDetector):
     True
     """
 
+    _shaping = (*EncoderDetector._shaping, "relation_sizes")
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         "relation_sizes": [tuple, list],

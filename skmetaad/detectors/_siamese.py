@@ -175,6 +175,7 @@ class SiameseDetector(EncoderDetector):
     True
     """
 
+    _shaping = (*EncoderDetector._shaping, "aggregation")
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         "objective": [StrOptions({"contrastive", "triplet"})],

@@ -172,6 +172,7 @@ class MetaSVDDDetector(EncoderDetector):
     True
     """
 
+    _shaping = (*EncoderDetector._shaping, "covariance")
     _parameter_constraints = {
         **EncoderDetector._parameter_constraints,
         "covariance": [StrOptions({"spherical", "diagonal", "full"})],
