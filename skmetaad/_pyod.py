@@ -1,6 +1,9 @@
 """The bridge to PyOD, both ways; PyOD is imported only when it is crossed."""
 
 import copy
+import random
+import sys
+from contextlib import ExitStack, contextmanager
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,6 +12,22 @@ from sklearn.frozen import FrozenEstimator
 from skmetaad._compat import Interval
 from skmetaad._ids import rows_by_code
 from skmetaad.base import BaseMetaDetector
+
+
+@contextmanager
+def _seeded(seed):
+    """Seed the process's generators for a block, and put them back after it."""
+    with ExitStack() as restored:
+        restored.callback(random.setstate, random.getstate())
+        restored.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch = sys.modules.get("torch")
+        if torch is not None:  # else no detector draws from it
+            n_gpus = torch.cuda.device_count() if torch.cuda.is_initialized() else 0
+            restored.enter_context(torch.random.fork_rng(range(n_gpus)))
+            torch.manual_seed(seed)
+        yield
 
 
 class PyODDetector(BaseMetaDetector):
@@ -30,7 +49,8 @@ class PyODDetector(BaseMetaDetector):
         default all are kept.
     random_state : int, RandomState instance or None, default=None
         Seed handed to copies that have a `random_state`; None: one is drawn, unless
-        `detector` has its own.
+        `detector` has its own. While a copy is fitted or scores, the process's random
+        generators are seeded with it, and put back afterwards.
 
     Attributes
     ----------
@@ -89,6 +109,12 @@ class PyODDetector(BaseMetaDetector):
         )
         self.detector = detector
 
+    def __copy__(self):
+        # For `adapt`: what it returns has parameters of its own.
+        copied = type(self).__new__(type(self))
+        vars(copied).update(vars(self), detector=copy.deepcopy(self.detector))
+        return copied
+
     def _meta_fit(self, X, y, code, rng):
         origins = {(c.__module__, c.__name__) for c in type(self.detector).__mro__}
         if ("pyod.models.base", "BaseDetector") not in origins:
@@ -121,13 +147,27 @@ class PyODDetector(BaseMetaDetector):
         seeded = self.random_state is None and own.get("random_state") is not None
         if "random_state" in own and not seeded:
             detector.random_state = int(self.meta_["seed"])
+        with self._called(detector, f"be fitted on {len(X)} rows of a task"):
+            detector.fit(X)
+            n_nan = np.isnan(detector.decision_scores_).sum()
+            if n_nan or not np.isfinite(detector.threshold_):
+                raise ValueError(
+                    f"its threshold is {detector.threshold_} and {n_nan} scores are "
+                    "NaN, expected numbers. Give it more rows, or fewer copies and "
+                    "constant columns."
+                )
+        return detector
+
+    @contextmanager
+    def _called(self, detector, purpose):
+        own = getattr(detector, "random_state", None)
+        seed = own if isinstance(own, Integral) else self.meta_["seed"]
         try:
-            return detector.fit(X)
+            with _seeded(int(seed)):  # some seed themselves only when they are made
+                yield
         except Exception as error:
-            raise ValueError(
-                f"{type(detector).__name__} cannot be fitted on {len(X)} rows of a "
-                f"task: {error}"
-            ) from error
+            name = type(detector).__name__
+            raise ValueError(f"{name} cannot {purpose}: {error}") from error
 
     def _in_blocks(self, X, code, function, shape=()):
         # All rows of a task at once, and no others: some detectors rank them together.
@@ -142,8 +182,13 @@ class PyODDetector(BaseMetaDetector):
         return result
 
     def _score(self, state, X):
-        pairs = zip(state["detector"], X, strict=True)
-        return np.stack([-np.ravel(d.decision_function(rows)) for d, rows in pairs])
+        scores = np.empty(X.shape[:2])
+        for i, detector in enumerate(state["detector"]):
+            with self._called(detector, f"score {X.shape[1]} rows of a task"):
+                scores[i] = -np.ravel(detector.decision_function(X[i]))
+                if np.isnan(scores[i]).any():
+                    raise ValueError("scores are NaN, expected numbers.")
+        return scores
 
     def _held_out(self, X, y, mask, state):
         scores = np.full(mask.shape, np.nan)
@@ -180,7 +225,8 @@ def to_pyod(estimator, *, contamination=0.1):
     -------
     detector : pyod.models.base.BaseDetector
         The PyOD detector, unfitted. Its `fit` takes what the meta-detector's `adapt`
-        takes: data frames with its columns, NaN where it allows them.
+        takes: data frames with its columns, NaN where it allows them. It takes at least
+        2 rows, since the score of a single one cannot be held out.
 
     Raises
     ------

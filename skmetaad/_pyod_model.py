@@ -28,9 +28,16 @@ class AdaptedDetector(BaseDetector):
             raise TypeError(
                 f"X={X!r}: expected one table, such as the X of one of the tasks."
             )
+        adapted = adapt(self.estimator, X)
+        scores = -held_out_scores(self.estimator, adapted, X)
+        if len(scores) < 2:
+            raise ValueError(
+                "X has n_samples = 1 row: expected at least 2, since training scores, "
+                "which set the threshold, are held-out ones. The meta-detector's own "
+                "adapt takes 1."
+            )
         self._set_n_classes(y)
-        self.detector_ = adapt(self.estimator, X)
-        self.decision_scores_ = -held_out_scores(self.estimator, self.detector_, X)
+        self.detector_, self.decision_scores_ = adapted, scores
         self._process_decision_scores()
         return self
 

@@ -2,11 +2,14 @@
 
 import importlib
 import pickle
+import random
 import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import make_pipeline
@@ -39,7 +42,32 @@ DETECTORS = {
     "GMM": "gmm",
     "INNE": "inne",
 }
-MODULES = {**DETECTORS, "MAD": "mad"}
+DEEP = {
+    "AutoEncoder": {"epoch_num": 3, "batch_size": 8, "verbose": 0},
+    "VAE": {"epoch_num": 3, "batch_size": 8, "verbose": 0},
+    "DeepSVDD": {"n_features": 5, "epochs": 2, "batch_size": 8, "verbose": 0},
+    "LUNAR": {"n_epochs": 3},
+    "DIF": {"n_ensemble": 2},
+}
+MODULES = {
+    **DETECTORS,
+    "LODA": "loda",
+    "MAD": "mad",
+    "ABOD": "abod",
+    "CD": "cd",
+    "COF": "cof",
+    "LMDD": "lmdd",
+    "LOCI": "loci",
+    "RGraph": "rgraph",
+    "ROD": "rod",
+    "SOD": "sod",
+    "SOS": "sos",
+    "AutoEncoder": "auto_encoder",
+    "VAE": "vae",
+    "DeepSVDD": "deep_svdd",
+    "LUNAR": "lunar",
+    "DIF": "dif",
+}
 
 
 def made(name, **params):
@@ -182,6 +210,112 @@ def test_too_few_rows_for_pyod_are_a_clear_error(fleet):
         det.adapt(fleet[0].X[:3])
 
 
+def global_states():
+    _, keys, position, *_ = np.random.get_state()  # noqa: NPY002
+    torchs = torch.get_rng_state().numpy().tobytes()
+    return random.getstate(), keys.tobytes(), position, torchs
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_equal_seeds_give_equal_scores(name, fleet):
+    inner = made(name, **DEEP[name])
+
+    def scores(seed):
+        torch.rand(3), np.random.rand(3)  # noqa: NPY002
+        det = PyODDetector(inner, random_state=seed).fit(fleet[0].X)
+        first = det.score_samples(fleet[1].X)
+        np.testing.assert_array_equal(first, det.score_samples(fleet[1].X))
+        return first
+
+    np.testing.assert_array_equal(scores(0), scores(0))
+    assert (scores(0) != scores(1)).any()
+
+
+@pytest.mark.parametrize("name", ["AutoEncoder", "DeepSVDD"])
+def test_a_seed_of_the_wrapped_detector_is_kept_where_none_is_given(name, fleet):
+    def scores(seed):
+        inner = made(name, random_state=seed, **DEEP[name])
+        return PyODDetector(inner).fit(fleet[0].X).score_samples(fleet[1].X)
+
+    np.testing.assert_array_equal(scores(5), scores(5))
+    assert (scores(5) != scores(6)).any()
+
+
+@pytest.mark.parametrize("name", [*DEEP, "OCSVM", "INNE"])
+def test_global_generators_stay_where_they_are(name, fleet):
+    det = PyODDetector(made(name, **DEEP.get(name, {})), random_state=0)
+    before = global_states()
+    det.fit(fleet[:2]).adapt(fleet[2].X).predict(fleet[3].X)
+    assert global_states() == before
+    with pytest.raises(ValueError, match="cannot be fitted"):
+        PyODDetector(made("KNN", n_neighbors=500), random_state=0).fit(fleet)
+    assert global_states() == before
+
+
+MIXES = ["CD", "COPOD", "DIF", "ECOD", "RGraph", "ROD"]  # docs/pyod.md lists both
+FORGETS = ["COF", "LMDD", "LOCI", "SOD", "SOS"]
+
+
+def test_the_documentation_names_those_that_see_the_whole_query():
+    root = Path(__file__).parents[1] / "docs"
+    for page in (root / "pyod.md", root / "evaluating.md"):
+        words = set(re.findall(r"\w+", page.read_text("utf-8")))
+        assert {*MIXES, *FORGETS} <= words
+
+
+@pytest.mark.parametrize("name", [*MIXES, *FORGETS, "KNN", "LOF", "IForest", "GMM"])
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_what_the_support_and_the_other_query_rows_do_to_a_score(name, fleet):
+    inner, (X, a, b) = made(name, **DEEP.get(name, {})), (t.X[:30] for t in fleet[:3])
+    first, second = (PyODDetector(inner, random_state=0).fit(rows) for rows in (a, b))
+    same = np.allclose(first.score_samples(X), second.score_samples(X))
+    assert same == (name in FORGETS)
+    few = first.score_samples(X[:25])
+    assert np.allclose(few, first.score_samples(X)[:25]) != (name in MIXES + FORGETS)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_rows_that_pyod_cannot_score_are_a_clear_error(fleet):
+    det = PyODDetector(made("COF", n_neighbors=5)).fit(fleet[0].X)
+    with pytest.raises(ValueError, match="COF cannot score 1 rows of a task: index"):
+        det.score_samples(fleet[0].X[:1])
+    det = PyODDetector(made("SOS")).fit(fleet[0].X)
+    with pytest.raises(
+        ValueError, match="SOS cannot score 1 rows of a task: scores are"
+    ):
+        det.predict(fleet[0].X[:1])
+
+
+@pytest.mark.parametrize(
+    ("name", "n_rows"),
+    [("PCA", 1), ("PCA", 50), ("ABOD", 3), ("INNE", 1), ("CD", 3), ("DIF", 1)],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_thresholds_that_are_no_numbers_are_refused(name, n_rows, fleet):
+    X = np.random.default_rng(0).normal(size=(50, 5))
+    det = PyODDetector(made(name, **DEEP.get(name, {}))).fit(X)
+    X[:, 1] = 2
+    with pytest.raises(ValueError, match=f"{name} cannot be .* {n_rows} rows .* nan"):
+        det.adapt(X[:n_rows])
+
+
+@pytest.mark.parametrize("name", [*DETECTORS, "LODA"])
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+def test_copied_rows_are_no_reason_to_refuse(name, fleet):
+    X = fleet[0].X.copy()
+    X[::3] = X[0]
+    assert np.isfinite(PyODDetector(made(name)).fit(X).decision_function(X)).all()
+
+
+def test_what_adapt_returns_has_parameters_of_its_own(fleet):
+    det = PyODDetector(made("KNN", n_neighbors=5)).fit(fleet[:2])
+    adapted = det.adapt(fleet[2].X)
+    adapted.set_params(detector__n_neighbors=2)
+    assert det.detector.n_neighbors == 5
+    assert adapted.adapt(fleet[2].X).state_ == {}
+    assert adapted.adapt(fleet[2].X).reference_["detector"][0].n_neighbors == 2
+
+
 # ------------------------------------------------------------------ ours under PyOD's
 
 
@@ -247,9 +381,14 @@ def test_its_scores_combine_with_those_of_pyod(meta, fleet):
     assert combined[task.y == -1].mean() > combined[task.y == 1].mean()
 
 
-def test_a_single_row_is_enough(meta, fleet):
-    det = to_pyod(meta).fit(fleet[6].X[:1])
-    assert np.isfinite(det.decision_function(fleet[6].X)).all()
+def test_a_single_row_has_no_training_score(meta, fleet):
+    for one in (meta, UniversalDetector().fit(fleet[0].X)):
+        with pytest.raises(
+            ValueError, match="X has n_samples = 1 row: expected at lea"
+        ):
+            to_pyod(one).fit(fleet[6].X[:1])
+        det = to_pyod(one).fit(fleet[6].X[:2])
+        assert np.isfinite(det.decision_function(fleet[6].X)).all()
 
 
 @pytest.mark.parametrize("copied", [clone, lambda d: pickle.loads(pickle.dumps(d))])
