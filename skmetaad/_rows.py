@@ -270,27 +270,23 @@ def padded(rows, index):
 
 
 def stack_states(states, order):
-    """Join states along the task axis and sort tasks back by `order`.
+    """Join states along the task axis, each task at its place in `order`.
 
     Blocks of tasks may differ in their number of support rows (axis 1); shorter ones
-    are padded with zeros, which every state marks as absent by its own mask.
+    are padded with zeros, which every state marks as absent by its own mask. The parts
+    are taken out of `states`, so that not all of them lie beside what is joined.
     """
     if len(states) == len(order[0]) == 1:
         return states[0]
     joined = {}
-    back = np.argsort(np.concatenate(order))
-    for name in states[0]:
-        parts = [state[name] for state in states]
-        if parts[0].ndim > 1:
-            width = max(part.shape[1] for part in parts)
-            parts = [_pad_axis1(part, width) for part in parts]
-        joined[name] = np.concatenate(parts)[back]
+    n_tasks = sum(map(len, order))
+    for name in list(states[0]):
+        parts = [state.pop(name) for state in states]
+        rest = parts[0].shape[1:]
+        if rest:
+            rest = max(part.shape[1] for part in parts), *rest[1:]
+        joined[name] = np.zeros((n_tasks, *rest), np.result_type(*parts))
+        for part, tasks in zip(parts, order, strict=True):
+            place = (tasks, slice(part.shape[1])) if rest else tasks
+            joined[name][place] = part
     return joined
-
-
-def _pad_axis1(part, width):
-    if part.shape[1] == width:
-        return part
-    pad = [(0, 0)] * part.ndim
-    pad[1] = (0, width - part.shape[1])
-    return np.pad(part, pad)

@@ -164,6 +164,28 @@ def test_pictures_may_come_as_pictures(shape, image_shape, digits):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("shape", [(4, 16, 16), (18, 8), (1, 7, 9), (3, 9, 5)])
+def test_pictures_keep_the_shape_that_they_come_in(shape):
+    """Also where their number of values is a square."""
+    X, task = np.random.default_rng(0).random((30, *shape)), np.repeat(range(3), 10)
+    options = {"encoder": "conv4", "n_channels": 4, "n_iter": 2, "random_state": 0}
+    options["n_calibration_networks"] = 0
+    told = SiameseDetector(image_shape=shape, **options)
+    told.fit(X.reshape(30, -1), task=task)
+    seen = SiameseDetector(**options).fit(X, task=task)
+    np.testing.assert_array_equal(
+        seen.adapt(X[:5]).score_samples(X),
+        told.adapt(X[:5].reshape(5, -1)).score_samples(X.reshape(30, -1)),
+    )
+
+
+@pytest.mark.parametrize("shape", [(16, 4, 4), (9, 5, 3)])
+def test_channels_that_come_last_are_refused(shape):
+    X, task = np.random.default_rng(0).random((30, *shape)), np.repeat(range(3), 10)
+    with pytest.raises(ValueError, match="channels first"):
+        SiameseDetector(encoder="conv4", n_iter=2).fit(X, task=task)
+
+
 def test_pictures_of_another_shape_are_named(digits):
     X, _, task = digits[:4].arrays()
     det = SiameseDetector(encoder="conv4", image_shape=(8, 8), n_iter=2)

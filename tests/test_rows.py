@@ -1,11 +1,13 @@
-"""The order of support rows, which must not matter."""
+"""The order of support rows, which must not matter, and joining their states."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmetaad import SiameseDetector, UniversalDetector
+from skmetaad import MetaPrototypeDetector, SiameseDetector, UniversalDetector
 from skmetaad._rows import Rows, thin
 
 VALUES = st.sampled_from([0.0, -1.0, 1.0, 2.5, 1e-9, 1e17, np.nan])
@@ -48,3 +50,26 @@ def test_scores_do_not_depend_on_the_order_of_the_support(kind, max_support):
     det.fit(X)
     scores = det.adapt(X).decision_function(X)
     np.testing.assert_array_equal(det.adapt(X[::-1]).decision_function(X), scores)
+
+
+def test_one_long_support_is_joined_without_further_copies():
+    """States are padded to it; that is all that they take."""
+    rng = np.random.default_rng(0)
+    n = np.full(300, 5)
+    n[7] = 256
+    X, task = rng.normal(size=(n.sum(), 40)), np.repeat(np.arange(300), n)
+    det = MetaPrototypeDetector(n_iter=2, n_calibration_networks=0, random_state=0)
+    det.fit(X[:200], task=task[:200] % 20)
+    tracemalloc.start()
+    adapted = det.adapt(X, task=task)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    size = sum(value.nbytes for value in adapted.state_.values())
+    assert size < peak < 1.4 * size
+    for i in (0, 7, 299):
+        own = X[task == i]
+        np.testing.assert_allclose(
+            adapted.score_samples(own, task=np.full(len(own), i)),
+            det.adapt(own).score_samples(own),
+            atol=1e-4,
+        )

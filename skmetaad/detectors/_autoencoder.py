@@ -65,7 +65,8 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         Activation between layers.
     image_shape : tuple of int or None, default=None
         Height and width, or channels, height and width, of the pictures whose pixels
-        are the features, for "conv". None: one channel, square.
+        are the features, for "conv". None: as the rows come, or if they are flat,
+        one channel, square.
     standardize : bool, default=True
         Whether the network sees rows scaled by their task's mean and standard
         deviation, both shrunk to the fleet's, rather than in one unit for all features.

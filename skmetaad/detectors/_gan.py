@@ -68,7 +68,8 @@ class MetaGANDetector(EncoderDetector):
         to embeddings (R, e), without buffers. Its weights are drawn anew.
     image_shape : tuple of int or None, default=None
         Height and width, or channels, height and width, of the pictures whose pixels
-        are the features, for "conv4". None: one channel, square.
+        are the features, for "conv4". None: as the rows come, or if they are flat,
+        one channel, square.
     n_channels : int or tuple of int, default=48
         Channels of "conv4". A tuple gives those of each block, and so their number.
     standardize : bool, default=True

@@ -309,8 +309,13 @@ class TorchMetaDetector(OnDevice, BaseMetaDetector):
 
     def _checked_image_shape(self, n_features):
         """Return channels, height and width of the pictures."""
-        square = (isqrt(n_features),) * 2
-        return picture_shape(self.image_shape, square, n_features, smallest=2)
+        seen = getattr(self, "_seen_shape", None) or (isqrt(n_features),) * 2
+        if self.image_shape is None and len(seen) == 3 and seen[0] > 4:
+            raise ValueError(
+                f"image_shape=None and pictures of shape {seen}: expected channels "
+                "first, at most 4, or the shape in image_shape."
+            )
+        return picture_shape(self.image_shape, seen, n_features, smallest=2)
 
     @on_own_device
     def _adapt(self, X, y, mask):
