@@ -329,7 +329,8 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         """Return the mean few-shot AUROC over tasks.
 
         From each task, 10 support rows are drawn (fewer from small tasks), the detector
-        is adapted on them, and the task's other rows are ranked.
+        is adapted on them, and the task's other rows are ranked; with `chronological`
+        as `few_shot_scores` has it.
 
         Parameters
         ----------
@@ -367,4 +368,5 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             )
         if not self._any_width or as_collection(X) is None:
             check_features(self, unpack(X, None, None)[0], reset=False)
-        return FewShotScorer()(self, X, y, task=task)
+        in_order = getattr(self, "chronological", False)
+        return FewShotScorer(chronological=in_order)(self, X, y, task=task)

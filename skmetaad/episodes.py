@@ -279,8 +279,21 @@ class EpisodeSampler:
         return self._inliers.order[self._inliers.start[other] + place]
 
 
+def half_time(y):
+    """Return the row at which half of a task's inliers have come."""
+    inliers = np.flatnonzero(y != -1)
+    return inliers[len(inliers) // 2] if len(inliers) else 0
+
+
 def draw_support_query(
-    y, n_support, *, n_query=None, n_outliers=0, contamination=0.0, rng
+    y,
+    n_support,
+    *,
+    n_query=None,
+    n_outliers=0,
+    contamination=0.0,
+    chronological=False,
+    rng,
 ):
     """Draw the support and query rows of one task.
 
@@ -298,6 +311,9 @@ def draw_support_query(
         Labelled outliers in the support, beside the `n_support` rows.
     contamination : float, default=0.0
         Share of the `n_support` rows that are outliers in truth, in [0, 1).
+    chronological : bool, default=False
+        Whether rows are in time order: then the support is drawn from those before half
+        of the inliers have come, and the query from the others.
     rng : numpy.random.Generator
         Source of randomness.
 
@@ -334,21 +350,27 @@ def draw_support_query(
     check_share("contamination", contamination)
     inliers = rng.permutation(np.flatnonzero(y != -1))
     outliers = rng.permutation(np.flatnonzero(y == -1))
+    if chronological:
+        cut = half_time(y)
+        later = inliers[inliers >= cut], outliers[outliers >= cut]
+        inliers, outliers = inliers[inliers < cut], outliers[outliers < cut]
+    where = " before half of its inliers have come" if chronological else ""
     n_hidden = round(contamination * n_support)
     n_clean = n_support - n_hidden
     if n_support < 1 or n_clean > len(inliers):
         raise ValueError(
-            f"n_support={n_support}, but the task has {len(inliers)} inlier rows: "
-            f"expected 1 to {len(inliers)}."
+            f"n_support={n_support}, but the task has {len(inliers)} inlier rows"
+            f"{where}: expected 1 to {len(inliers)}."
         )
     if n_hidden + n_outliers > len(outliers):
         raise ValueError(
             f"n_outliers={n_outliers} and contamination={contamination} ask for "
             f"{n_hidden + n_outliers} labelled outliers, but the task has "
-            f"{len(outliers)}."
+            f"{len(outliers)}{where}."
         )
     support = np.concatenate([inliers[:n_clean], outliers[: n_hidden + n_outliers]])
     rest = (inliers[n_clean:], outliers[n_hidden + n_outliers :])
+    rest = later if chronological else rest
     total = len(rest[0]) + len(rest[1])
     if n_query is not None and n_query < total:
         n_out = round(n_query * len(rest[1]) / total)

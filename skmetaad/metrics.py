@@ -21,7 +21,7 @@ from skmetaad._compat import safe_indexing
 from skmetaad._making import check_count, check_share, step_over
 from skmetaad._rows import unpack
 from skmetaad.compose import adapt, decide
-from skmetaad.episodes import draw_support_query
+from skmetaad.episodes import draw_support_query, half_time
 from skmetaad.labels import check_labels
 from skmetaad.tasks import as_collection
 
@@ -65,6 +65,7 @@ def few_shot_scores(
     n_support=10,
     n_outliers=0,
     contamination=0.0,
+    chronological=False,
     n_repeats=1,
     random_state=0,
 ):
@@ -100,6 +101,9 @@ def few_shot_scores(
     contamination : float, default=0.0
         Share of support rows that are outliers in truth, unlabelled, in [0, 1); at
         least one of the task's labelled outliers stays in the query.
+    chronological : bool, default=False
+        Whether each task's rows are in time order: then the support is drawn from those
+        before half of its inliers have come, and only later ones are judged.
     n_repeats : int, default=1
         Supports drawn per task; values are averaged.
     random_state : int, RandomState instance or None, default=0
@@ -136,7 +140,16 @@ def few_shot_scores(
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
         draws = [
-            _draw(name, rows, y[rows], n_support, n_outliers, contamination, rng)
+            _draw(
+                name,
+                rows,
+                y[rows],
+                n_support,
+                n_outliers,
+                contamination,
+                chronological,
+                rng,
+            )
             for name, rows in zip(ids, members, strict=True)
         ]
         support, query, known = zip(*draws, strict=True)
@@ -202,7 +215,7 @@ def most_support(estimator, X, y, task):
     return sizes[least], ids[least]
 
 
-def _draw(name, rows, y, n_support, n_outliers, contamination, rng):
+def _draw(name, rows, y, n_support, n_outliers, contamination, chronological, rng):
     """Return the support and query rows of a task, and the labels that it is told."""
     n_in, n_out = int((y == 1).sum()), int((y == -1).sum())
     if n_in < 2:
@@ -211,13 +224,17 @@ def _draw(name, rows, y, n_support, n_outliers, contamination, rng):
             "least 2, one for the support and one for the query."
         )
     n_support = min(n_support, n_in // 2)
-    n_outliers = min(n_outliers, n_out // 2)
-    n_hidden = min(round(contamination * n_support), max(n_out - n_outliers - 1, 0))
+    labelled, most = n_out // 2, n_out - 1
+    if chronological:
+        labelled = most = int((y[: half_time(y)] == -1).sum())
+    n_outliers = min(n_outliers, labelled)
+    n_hidden = min(round(contamination * n_support), max(most - n_outliers, 0))
     kept, rest = draw_support_query(
         y,
         n_support,
         n_outliers=n_outliers,
         contamination=min(contamination, n_hidden / n_support),
+        chronological=chronological,
         rng=rng,
     )
     known = y[kept].copy()
@@ -290,6 +307,8 @@ class FewShotScorer:
         Labelled outliers put into the support.
     contamination : float, default=0.0
         As in `few_shot_scores`.
+    chronological : bool, default=False
+        As in `few_shot_scores`.
     n_repeats : int, default=1
         Supports drawn per task.
     random_state : int, RandomState instance or None, default=0
@@ -331,6 +350,7 @@ class FewShotScorer:
         n_support=10,
         n_outliers=0,
         contamination=0.0,
+        chronological=False,
         n_repeats=1,
         random_state=0,
     ):
@@ -340,6 +360,7 @@ class FewShotScorer:
         self.n_support = n_support
         self.n_outliers = n_outliers
         self.contamination = contamination
+        self.chronological = chronological
         self.n_repeats = n_repeats
         self.random_state = random_state
 

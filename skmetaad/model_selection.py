@@ -182,6 +182,7 @@ def support_query_split(
     n_support=10,
     n_outliers=0,
     contamination=0.0,
+    chronological=False,
     random_state=None,
 ):
     """Split each task's rows into a support and a query.
@@ -202,6 +203,9 @@ def support_query_split(
     contamination : float, default=0.0
         Share of the `n_support` rows that are outliers in truth and appear in the
         support unlabelled (0).
+    chronological : bool, default=False
+        Whether each task's rows are in time order: then the support is drawn from those
+        before half of its inliers have come, and the query is all later ones.
     random_state : int or None, default=None
         Seed.
 
@@ -231,6 +235,7 @@ def support_query_split(
     check_count("n_outliers", n_outliers, 0)
     check_share("contamination", contamination)
     options = {"n_outliers": n_outliers, "contamination": contamination}
+    options["chronological"] = chronological
     options["rng"] = np.random.default_rng(random_state)
     tasks = as_collection(X)
     if tasks is None:

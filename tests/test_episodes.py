@@ -351,6 +351,34 @@ def test_draw_support_query(data):
     np.testing.assert_array_equal(query, again[1])
 
 
+@given(st.data())
+def test_draw_support_query_in_order_of_time(data):
+    y = np.array(
+        data.draw(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=25))
+    )
+    inliers = np.flatnonzero(y != -1)
+    half = len(inliers) // 2
+    n_support = data.draw(st.integers(1, 13))
+    options = {"chronological": True, "rng": rng(0)}
+    if n_support > half:
+        with pytest.raises(ValueError, match=f"has {half} inlier rows before half"):
+            draw_support_query(y, n_support, **options)
+        return
+    support, query = draw_support_query(y, n_support, **options)
+    assert set(support) <= set(inliers[:half]) and len(set(support)) == n_support
+    np.testing.assert_array_equal(query, np.arange(inliers[half], len(y)))
+    odd = np.flatnonzero(y[: inliers[half]] == -1)
+    both = {"n_outliers": len(odd), **options}
+    support, again = draw_support_query(y, n_support, **both)
+    assert set(support[n_support:]) == set(odd)
+    np.testing.assert_array_equal(again, query)
+    with pytest.raises(ValueError, match="labelled outliers, .* before half"):
+        draw_support_query(y, n_support, **both | {"n_outliers": len(odd) + 1})
+    if len(query) > 1:
+        few = draw_support_query(y, n_support, n_query=1, **options)[1]
+        assert len(few) == 1 and few[0] in query
+
+
 def test_draw_support_query_draws_other_rows_from_other_seeds():
     y = np.ones(200)
     a, b = (draw_support_query(y, 10, rng=rng(seed))[0] for seed in (0, 1))

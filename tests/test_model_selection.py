@@ -348,6 +348,49 @@ def test_labelled_and_hidden_outliers_go_into_the_support(fitted, fleet):
     assert sizes == [(t.y == -1).sum() - 3 for t in fleet[6:]]
 
 
+class Watch(FirstColumn):
+    """Whose first column tells when a row came; notes what it adapts to and judges."""
+
+    def adapt(self, X, y=None, *, task=None):
+        self.support, self.y, self.task = X, y, task
+        return self
+
+    def decision_function(self, X, task=None):
+        self.query, self.query_task = X, task
+        return super().decision_function(X)
+
+
+@pytest.mark.parametrize("contamination", [0.0, 0.3])
+@pytest.mark.parametrize("n_outliers", [0, 2])
+def test_in_order_of_time_the_support_comes_first(fleet, n_outliers, contamination):
+    tasks = TaskCollection(
+        [Task(t.id, np.c_[np.arange(len(t)), t.X], t.y) for t in fleet]
+    )
+    det, options = Watch(), {"n_outliers": n_outliers, "contamination": contamination}
+    for n_support in (5, 1000):
+        few_shot_scores(det, tasks, n_support=n_support, chronological=True, **options)
+        for i, task in enumerate(tasks):
+            at, later = det.support[det.task == i], det.query[det.query_task == i]
+            cut = np.flatnonzero(task.y == 1)[(task.y == 1).sum() // 2]
+            assert at[:, 0].max() < cut
+            past = (task.y[:cut] == -1).sum()
+            n_told = 0 if det.y is None else (det.y[det.task == i] == -1).sum()
+            assert n_told == min(n_outliers, past)
+            assert set(range(cut, len(task))) <= set(later[:, 0])
+    support, query = support_query_split(
+        tasks, n_support=5, chronological=True, random_state=0
+    )
+    for one, other in zip(support, query, strict=True):
+        assert one.X[:, 0].max() < other.X[:, 0].min()
+
+
+def test_the_score_of_a_detector_in_order_of_time(fleet):
+    det = MetaPrototypeDetector(n_iter=3, n_calibration_networks=0, random_state=0)
+    det.set_params(chronological=True).fit(fleet[:6])
+    want = FewShotScorer(chronological=True)(det, fleet[6:])
+    assert det.score(fleet[6:]) == want != FewShotScorer()(det, fleet[6:])
+
+
 @pytest.mark.parametrize("contamination", [0.1, 0.3, 0.99])
 @pytest.mark.parametrize("n_outliers", [0, 5])
 def test_an_outlier_is_left_in_every_query(fleet, contamination, n_outliers):
