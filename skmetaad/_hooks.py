@@ -129,7 +129,7 @@ class Hooks(metaclass=ABCMeta):
     def _check_unchanged(self):
         for name, then in self._learned_with.items():
             now = getattr(self, name)
-            if now is not then and now != then:
+            if now != then:
                 raise ValueError(
                     f"{name}={now!r}, but fit learned with {name}={then!r}: expected "
                     "that, or fit again."

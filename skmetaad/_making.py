@@ -76,7 +76,7 @@ def group(values, X, name):
     """Return ids in order of first appearance, and the row numbers of each."""
     if values is None:
         raise ValueError(f"{name}=None: expected one entry per row of X.")
-    code, ids = factorize(values, np.shape(X)[0], name)
+    code, ids = factorize(values, X.shape[0], name)
     return ids, rows_by_code(code) if ids else []
 
 

@@ -285,7 +285,8 @@ def stack_states(states, order):
         rest = parts[0].shape[1:]
         if rest:
             rest = max(part.shape[1] for part in parts), *rest[1:]
-        joined[name] = np.zeros((n_tasks, *rest), np.result_type(*parts))
+        dtype = np.result_type(*{part.dtype for part in parts})
+        joined[name] = np.zeros((n_tasks, *rest), dtype)
         for part, tasks in zip(parts, order, strict=True):
             place = (tasks, slice(part.shape[1])) if rest else tasks
             joined[name][place] = part

@@ -369,8 +369,9 @@ def draw_support_query(
             f"{len(outliers)}{where}."
         )
     support = np.concatenate([inliers[:n_clean], outliers[: n_hidden + n_outliers]])
-    rest = (inliers[n_clean:], outliers[n_hidden + n_outliers :])
-    rest = later if chronological else rest
+    rest = inliers[n_clean:], outliers[n_hidden + n_outliers :]
+    if chronological:
+        rest = later
     total = len(rest[0]) + len(rest[1])
     if n_query is not None and n_query < total:
         n_out = round(n_query * len(rest[1]) / total)

@@ -3,7 +3,6 @@
 from numbers import Real
 
 import numpy as np
-from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.metrics import (
     accuracy_score,
@@ -16,9 +15,10 @@ from sklearn.metrics import (
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skmetaad._as_given import by_column, by_task, is_frame
+from skmetaad._as_given import by_task
 from skmetaad._compat import safe_indexing
-from skmetaad._making import check_count, check_share, step_over
+from skmetaad._making import check_count, check_share
+from skmetaad._query_outliers import with_outliers
 from skmetaad._rows import unpack
 from skmetaad.compose import adapt, decide
 from skmetaad.episodes import draw_support_query, half_time
@@ -137,19 +137,11 @@ def few_shot_scores(
     X, y, ids, members = _by_task(estimator, X, y, task)
     seed = check_random_state(random_state).randint(2**31 - 1)
     found = np.empty((n_repeats, len(ids)))
+    asked = n_support, n_outliers, contamination, chronological
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
         draws = [
-            _draw(
-                name,
-                rows,
-                y[rows],
-                n_support,
-                n_outliers,
-                contamination,
-                chronological,
-                rng,
-            )
+            _draw(name, rows, y[rows], *asked, rng)
             for name, rows in zip(ids, members, strict=True)
         ]
         support, query, known = zip(*draws, strict=True)
@@ -160,7 +152,7 @@ def few_shot_scores(
             known if (known == -1).any() else None,
             task=_codes(support),
         )
-        rows, labels = _with_outliers(X, y, query, rng)
+        rows, labels = with_outliers(X, y, query, rng)
         decision = decide(adapted, rows, _codes(labels))
         parts = np.split(decision, np.cumsum([len(own) for own in labels])[:-1])
         for i, (own, part) in enumerate(zip(labels, parts, strict=True)):
@@ -244,51 +236,6 @@ def _draw(name, rows, y, n_support, n_outliers, contamination, chronological, rn
 
 def _codes(parts):
     return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-
-
-def _with_outliers(X, y, query, rng):
-    """Return stacked rows and each task's labels; tasks without outliers get some."""
-    labels = [y[rows] for rows in query]
-    lacking = [i for i, own in enumerate(labels) if not (own == -1).any()]
-    if lacking and len(query) == 1:
-        labels[0] = np.repeat(np.array([1, -1], np.int8), len(query[0]))
-        return _with_departures(X, query[0], rng), labels
-    inliers = [rows[own == 1] for rows, own in zip(query, labels, strict=True)]
-    pool = np.concatenate(inliers)
-    start = np.cumsum([0, *map(len, inliers)])
-    query = list(query)
-    for i in lacking:
-        n_own = len(inliers[i])
-        n_others = len(pool) - n_own
-        place = rng.choice(n_others, min(n_own, n_others), replace=False)
-        others = pool[step_over(place, start[i], n_own)]
-        query[i] = np.concatenate([query[i], others])
-        labels[i] = np.r_[labels[i], -np.ones(len(others), np.int8)]
-    return safe_indexing(X, np.concatenate(query)), labels
-
-
-def _with_departures(X, rows, rng):
-    """Return rows, and as many made of them; text and gaps are shuffled only."""
-    own = safe_indexing(X, rows)
-    numbers = own.toarray() if sparse.issparse(own) else np.asarray(own)
-    finite = numbers.dtype.kind in "biuf" and np.isfinite(numbers).all()
-    if is_frame(X) and not finite:
-        return by_column(X, [np.r_[rows, rng.permutation(rows)] for _ in X.columns])
-    odd = _departures(numbers, rng) if finite else rng.permuted(numbers, axis=0)
-    made = np.concatenate([numbers, odd])
-    if is_frame(X):
-        return type(X)(dict(zip(X.columns, made.T, strict=True)))
-    return type(own)(made) if sparse.issparse(own) else made
-
-
-def _departures(rows, rng):
-    if rows.dtype.kind != "f":  # differences of small or unsigned ints wrap around
-        rows = rows.astype(np.float64)
-    shuffled = rng.permuted(rows, axis=0)
-    low, high = rows.min(axis=0), rows.max(axis=0)
-    half = (high - low) / 2
-    uniform = rng.uniform(low - half, high + half, rows.shape)
-    return np.where(rng.random((len(rows), 1)) < 0.5, shuffled, uniform)
 
 
 class FewShotScorer:

@@ -91,6 +91,7 @@ def computing_on(device: torch.device = CPU) -> Iterator[None]:
         modes.enter_context(torch.inference_mode(False))
         modes.enter_context(torch.enable_grad())
         modes.enter_context(torch.autocast(device.type, enabled=False))
+        # torch.get_default_device raises in torch 2.4 to 2.7 after one was taken back.
         elsewhere = torch.empty(0).device != device
         if elsewhere:
             modes.enter_context(device)
