@@ -12,17 +12,19 @@ class ByTask:
         self.count = np.bincount(code, minlength=n_tasks)
         self.start = np.cumsum(self.count) - self.count
 
-    def draw_two(self, task, n_first, n_second, rng, *, in_order=False):
+    def draw_two(self, task, n_first, n_second, rng, *, chronological=False):
         """Draw disjoint row numbers (B, n_first) and (B, n_second).
 
         The first has no repetitions, is padded with -1 and leaves a row to the second,
-        which repeats its own where rows run out; -1 in tasks without rows. `in_order`
-        takes the first from the first half of a task's rows, the second from the rest.
+        which repeats its own where rows run out; -1 in tasks without rows. What is
+        `chronological` takes the first from the first half of a task's rows, neighbours
+        if "consecutive", and the second from the rest.
         """
         n = self.count[task]
-        if in_order:
+        if chronological:
             half = np.maximum(n // 2, np.minimum(n, 1))
-            first = _distinct(half, n_first, rng)
+            draw = _neighbours if chronological == "consecutive" else _distinct
+            first = draw(half, n_first, rng)
             place = _distinct(n - half, n_second, rng)
             left, skipped = np.minimum(n - half, n_second), half
         else:
@@ -31,7 +33,7 @@ class ByTask:
             columns = np.arange(n_first) < width[:, None]
             first = np.where(columns, place[:, :n_first], -1)
             left, skipped = np.minimum(n, n_first + n_second) - width, width * 0
-        start = 0 if in_order else width[:, None]
+        start = 0 if chronological else width[:, None]
         after = start + np.arange(n_second) % np.maximum(left, 1)[:, None]
         second = np.take_along_axis(place, after, axis=1)
         second = np.where(second >= 0, second + skipped[:, None], -1)
@@ -42,6 +44,13 @@ class ByTask:
             return place
         found = self.order[(self.start[task][:, None] + place).clip(0)]
         return np.where(place >= 0, found, -1)
+
+
+def _neighbours(n, m, rng):
+    """Draw (B, m) places below n (B,) in a row; -1 where a row has fewer than m."""
+    begin = rng.integers(np.maximum(n - m, 0) + 1)
+    places = begin[:, None] + np.arange(m)
+    return np.where(places < n[:, None], places, -1)
 
 
 def _distinct(n, m, rng):

@@ -132,6 +132,14 @@ def check_count(name, value, least=1):
         raise ValueError(expected)
 
 
+def check_chronological(value):
+    """Refuse what is neither a bool nor "consecutive"."""
+    if not isinstance(value, bool | np.bool_) and value != "consecutive":
+        raise ValueError(
+            f"chronological={value!r}: expected True, False or 'consecutive'."
+        )
+
+
 def check_share(name, value):
     """Refuse what is not a number in [0, 1)."""
     if not isinstance(value, Real):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skmetaad._drawing import ByTask, blocks
-from skmetaad._making import check_share
+from skmetaad._making import check_chronological, check_share
 
 __all__ = ["EpisodeSampler", "Episodes", "blocks", "draw_support_query"]
 
@@ -78,9 +78,9 @@ class EpisodeSampler:
         Share of the support's inlier rows, rounded to whole rows, replaced by outliers
         that keep the label +1, in [0, 1). They are labelled outliers of the task, or
         where it has none rows of other tasks; where these run out rows stay clean.
-    chronological : bool, default=False
+    chronological : bool or "consecutive", default=False
         Whether support inliers come from the first half of their task's rows, and query
-        inliers from the second.
+        inliers from the second; "consecutive": and support inliers are neighbours.
 
     Attributes
     ----------
@@ -129,6 +129,7 @@ class EpisodeSampler:
         code = np.asarray(code)
         self.n_tasks = int(code.max(initial=-1)) + 1
         self.n_support = _range(n_support)
+        check_chronological(chronological)
         self.chronological = chronological
         self.n_query = n_query
         self.n_support_outliers = _range(n_support_outliers)
@@ -214,7 +215,7 @@ class EpisodeSampler:
         own_out = n_out if self.negatives_ == "labels" else 0
         n_in = self.n_query - n_out
         support, query = self._inliers.draw_two(
-            task, n_support, n_in, rng, in_order=self.chronological
+            task, n_support, n_in, rng, chronological=self.chronological
         )
         support_y = (support >= 0).astype(np.int8)
         each = np.round(self.contamination * support_y.sum(axis=1)).astype(np.int64)
@@ -311,9 +312,10 @@ def draw_support_query(
         Labelled outliers in the support, beside the `n_support` rows.
     contamination : float, default=0.0
         Share of the `n_support` rows that are outliers in truth, in [0, 1).
-    chronological : bool, default=False
+    chronological : bool or "consecutive", default=False
         Whether rows are in time order: then the support is drawn from those before half
-        of the inliers have come, and the query from the others.
+        of the inliers have come, and the query from the others. "consecutive": the
+        support's inliers follow each other, too.
     rng : numpy.random.Generator
         Source of randomness.
 
@@ -348,6 +350,7 @@ def draw_support_query(
     if n_query is not None and n_query < 1:
         raise ValueError(f"n_query={n_query!r}: expected at least 1, or None.")
     check_share("contamination", contamination)
+    check_chronological(chronological)
     inliers = rng.permutation(np.flatnonzero(y != -1))
     outliers = rng.permutation(np.flatnonzero(y == -1))
     if chronological:
@@ -368,6 +371,8 @@ def draw_support_query(
             f"{n_hidden + n_outliers} labelled outliers, but the task has "
             f"{len(outliers)}{where}."
         )
+    if chronological == "consecutive":
+        inliers = np.roll(np.sort(inliers), -rng.integers(len(inliers) - n_clean + 1))
     support = np.concatenate([inliers[:n_clean], outliers[: n_hidden + n_outliers]])
     rest = inliers[n_clean:], outliers[n_hidden + n_outliers :]
     if chronological:

@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmetaad._as_given import by_task
 from skmetaad._compat import safe_indexing
-from skmetaad._making import check_count, check_share
+from skmetaad._making import check_chronological, check_count, check_share
 from skmetaad._query_outliers import with_outliers
 from skmetaad._rows import unpack
 from skmetaad.compose import adapt, decide
@@ -101,9 +101,11 @@ def few_shot_scores(
     contamination : float, default=0.0
         Share of support rows that are outliers in truth, unlabelled, in [0, 1); at
         least one of the task's labelled outliers stays in the query.
-    chronological : bool, default=False
+    chronological : bool or "consecutive", default=False
         Whether each task's rows are in time order: then the support is drawn from those
         before half of its inliers have come, and only later ones are judged.
+        "consecutive": the support's rows follow each other, too, as the first ones of a
+        new task do.
     n_repeats : int, default=1
         Supports drawn per task; values are averaged.
     random_state : int, RandomState instance or None, default=0
@@ -133,11 +135,11 @@ def few_shot_scores(
     ['machine-8', 'machine-9']
     """
     measure = _measure(metric)
-    _check_draws(n_support, n_outliers, contamination, n_repeats)
+    asked = n_support, n_outliers, contamination, chronological
+    _check_draws(*asked, n_repeats)
     X, y, ids, members = _by_task(estimator, X, y, task)
     seed = check_random_state(random_state).randint(2**31 - 1)
     found = np.empty((n_repeats, len(ids)))
-    asked = n_support, n_outliers, contamination, chronological
     for repeat in range(n_repeats):
         rng = np.random.default_rng([seed, repeat])
         draws = [
@@ -175,10 +177,11 @@ def _measure(metric):
     return METRICS[metric]
 
 
-def _check_draws(n_support, n_outliers, contamination, n_repeats):
+def _check_draws(n_support, n_outliers, contamination, chronological, n_repeats):
     check_count("n_support", n_support)
     check_count("n_outliers", n_outliers, 0)
     check_share("contamination", contamination)
+    check_chronological(chronological)
     check_count("n_repeats", n_repeats)
 
 
@@ -254,7 +257,7 @@ class FewShotScorer:
         Labelled outliers put into the support.
     contamination : float, default=0.0
         As in `few_shot_scores`.
-    chronological : bool, default=False
+    chronological : bool or "consecutive", default=False
         As in `few_shot_scores`.
     n_repeats : int, default=1
         Supports drawn per task.
@@ -302,7 +305,7 @@ class FewShotScorer:
         random_state=0,
     ):
         _measure(metric)
-        _check_draws(n_support, n_outliers, contamination, n_repeats)
+        _check_draws(n_support, n_outliers, contamination, chronological, n_repeats)
         self.metric = metric
         self.n_support = n_support
         self.n_outliers = n_outliers

@@ -203,9 +203,10 @@ def support_query_split(
     contamination : float, default=0.0
         Share of the `n_support` rows that are outliers in truth and appear in the
         support unlabelled (0).
-    chronological : bool, default=False
+    chronological : bool or "consecutive", default=False
         Whether each task's rows are in time order: then the support is drawn from those
         before half of its inliers have come, and the query is all later ones.
+        "consecutive": the support's rows follow each other, too.
     random_state : int or None, default=None
         Seed.
 

@@ -20,10 +20,12 @@ from _comparing import (
     save_split,
 )
 
+from skmetaad import MetaSVDDDetector
 from skmetaad._compare._audit import row_hashes
 from skmetaad._compare._baselines import PYOD, make_pyod
 from skmetaad._compare._data import HeldOut
 from skmetaad._compare._images import digits
+from skmetaad._compare._methods import Method
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,35 @@ def test_nobody_is_told_of_hidden_outliers(tmp_path, capsys):
         scores = knn.decision_function(fold.X[query])
         shown = {r["task"]: r["auroc"] for r in rows_of(path) if r["method"] == "KNN"}
         assert float(shown[task.id]) == pytest.approx(roc_auc_score(y == -1, scores))
+
+
+def test_consecutive_supports_are_neighbours_in_the_train_part(tmp_path, capsys):
+    rows = np.arange(40)
+    task = HeldOut("a", rows[:20], rows[20:32], rows[32:])
+    begins, apart = set(), task.draw(4, 0, 2000)[1:]
+    for seed in range(300):
+        few, many = (task.draw(k, seed, 2000, consecutive=True)[0] for k in (4, 9))
+        np.testing.assert_array_equal(few, few[0] + np.arange(4))
+        assert set(few) <= set(many) == set(range(many[0], many[0] + 9)) <= set(rows)
+        begins.add(few[0])
+    assert begins == set(range(17))
+    for found, want in zip(
+        task.draw(4, 0, 2000, consecutive=True)[1:], apart, strict=True
+    ):
+        np.testing.assert_array_equal(found, want)
+    folder, path = save_split(tmp_path / "fleet"), tmp_path / "out.csv"
+    args = ["--tasks", folder, "--shots", "5", "--consecutive", "--csv", path]
+    assert compare(*args, "--detectors", "metasvdd", "--set", "n_iter=5") == 0
+    assert "chronological='consecutive' is set" in capsys.readouterr().out
+    fold = load_folder(folder).with_consecutive().folds[0]
+    for task, support, query, y in fold.drawn(5, 0, 2000):
+        np.testing.assert_array_equal(support, support[0] + np.arange(5))
+        knn = make_pyod("KNN", 5, 0).fit(fold.X[support])
+        scores = knn.decision_function(fold.X[query])
+        shown = {r["task"]: r["auroc"] for r in rows_of(path) if r["method"] == "KNN"}
+        assert float(shown[task.id]) == pytest.approx(roc_auc_score(y == -1, scores))
+    det = Method("MetaSVDDDetector", MetaSVDDDetector).made(0, fold.in_order)
+    assert det.chronological == "consecutive"
 
 
 def test_related_tasks_are_held_out_together(tmp_path, capsys):

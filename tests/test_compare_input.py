@@ -90,6 +90,7 @@ def test_a_row_in_support_and_query_stops_the_run():
         ),
         (["--contamination", "1"], "--contamination: '1': expected a share from 0"),
         (["--contamination", "few"], "'few': expected a share from 0"),
+        (["--consecutive"], "--consecutive needs series with a train part"),
         (["--related", "^."], "--related does not go with --tasks digits"),
         (["--plot", "out.xyz"], "unknown kind of file"),
         (["--html", "no/such/folder/out.html"], "no such directory"),

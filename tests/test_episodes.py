@@ -1,6 +1,7 @@
 """Drawing support and query rows."""
 
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -70,6 +71,28 @@ def test_chronological_episodes_take_the_support_from_earlier_rows(sizes, n_supp
     inliers = drawn.query[:, drawn.query_y[0] == 1] - first[drawn.task][:, None]
     assert (inliers >= half).all()
     assert ((drawn.support >= 0).sum(axis=1) == np.minimum(half[:, 0], n_support)).all()
+
+
+def test_consecutive_supports_are_neighbours_from_anywhere_in_their_half():
+    code = np.repeat([0, 1, 2], [100, 100, 7])
+    options = {"n_support": 5, "n_query": 4, "chronological": "consecutive"}
+    drawn = EpisodeSampler(None, code, **options).draw(2000, rng())
+    begin, at = np.searchsorted(code, drawn.task), drawn.support[:, :1]
+    long = drawn.task < 2
+    np.testing.assert_array_equal(drawn.support[long], (at + np.arange(5))[long])
+    assert set((at[:, 0] - begin)[long]) == set(range(46))
+    assert {tuple(row) for row in drawn.support[~long]} == {(200, 201, 202, -1, -1)}
+    inliers = drawn.query[:, :2] - begin[:, None]
+    assert (inliers[long] >= 50).all() and (inliers[~long] >= 3).all()
+
+
+def test_only_three_ways_of_time_are_known():
+    sampler = partial(EpisodeSampler, None, np.zeros(9, int), n_support=2, n_query=2)
+    draw = partial(draw_support_query, np.ones(9), 2, rng=rng())
+    for wrong in ("in a row", 1, None):
+        for function in (sampler, draw):
+            with pytest.raises(ValueError, match="expected True, False or 'consecu"):
+                function(chronological=wrong)
 
 
 @settings(max_examples=300, deadline=None)
@@ -374,6 +397,12 @@ def test_draw_support_query_in_order_of_time(data):
     np.testing.assert_array_equal(again, query)
     with pytest.raises(ValueError, match="labelled outliers, .* before half"):
         draw_support_query(y, n_support, **both | {"n_outliers": len(odd) + 1})
+    both |= {"chronological": "consecutive"}
+    support, again = draw_support_query(y, n_support, **both)
+    begin = np.searchsorted(inliers, support[0])
+    np.testing.assert_array_equal(support[:n_support], inliers[begin:][:n_support])
+    assert support[:n_support].max() < inliers[half]
+    np.testing.assert_array_equal(again, query)
     if len(query) > 1:
         few = draw_support_query(y, n_support, n_query=1, **options)[1]
         assert len(few) == 1 and few[0] in query

@@ -55,6 +55,11 @@ def test_the_curve_is_the_mean_of_few_shot_scores(detector):
     for k, mean in zip((1, 5), display.line_.get_ydata(), strict=True):
         scores = few_shot_scores(detector, FLEET[10:], n_support=k, n_repeats=2)
         assert mean == pytest.approx(np.mean(list(scores.values())))
+    in_order = AdaptationCurveDisplay.from_estimator(
+        detector, FLEET[10:], n_support=(5,), chronological=True
+    )
+    scores = few_shot_scores(detector, FLEET[10:], n_support=5, chronological=True)
+    assert in_order.line_.get_ydata()[0] == np.mean(list(scores.values())) != mean
     assert texts(display.ax_) == ["MetaPrototypeDetector"]
     low, high = np.sort(display.band_.get_paths()[0].vertices[:, 1])[[0, -1]]
     assert display.scores.min() <= low <= high <= display.scores.max()

@@ -382,6 +382,15 @@ def test_in_order_of_time_the_support_comes_first(fleet, n_outliers, contaminati
     )
     for one, other in zip(support, query, strict=True):
         assert one.X[:, 0].max() < other.X[:, 0].min()
+    in_a_row = {"n_support": 5, "chronological": "consecutive"}
+    few_shot_scores(det, tasks, **in_a_row, **options)
+    split, _ = support_query_split(tasks, random_state=0, **in_a_row)
+    for i, task in enumerate(tasks):
+        for support in (det.support[det.task == i], split[i].X):
+            at = support[:, 0].astype(int)
+            place = np.flatnonzero(np.isin(np.flatnonzero(task.y == 1), at))
+            np.testing.assert_array_equal(place, place[0] + np.arange(len(place)))
+            assert np.isin(at, np.flatnonzero(task.y == 1)).sum() == len(place) >= 3
 
 
 def test_the_score_of_a_detector_in_order_of_time(fleet):
@@ -389,6 +398,15 @@ def test_the_score_of_a_detector_in_order_of_time(fleet):
     det.set_params(chronological=True).fit(fleet[:6])
     want = FewShotScorer(chronological=True)(det, fleet[6:])
     assert det.score(fleet[6:]) == want != FewShotScorer()(det, fleet[6:])
+    det.set_params(chronological="consecutive")
+    in_a_row = FewShotScorer(chronological="consecutive")(det, fleet[6:])
+    assert det.score(fleet[6:]) == in_a_row != want
+    with pytest.raises(ValueError, match="chronological='yes'"):
+        FewShotScorer(chronological="yes")
+    with pytest.raises(ValueError, match="chronological=2"):
+        few_shot_scores(det, fleet[6:], chronological=2)
+    with pytest.raises(ValueError, match="chronological='yes'"):
+        support_query_split(fleet, n_support=2, chronological="yes")
 
 
 @pytest.mark.parametrize("contamination", [0.1, 0.3, 0.99])

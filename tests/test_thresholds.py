@@ -234,6 +234,31 @@ def test_drift_is_part_of_thresholds_that_are_learned_in_order(det):
     assert all(0.04 < share < 0.18 for share in shares[2:])
 
 
+def swinging(n_tasks, seed):
+    """Tasks of rows in time order, whose columns go up and down at their own pace."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(160)[:, None] / rng.uniform(30, 60, (n_tasks, 1, 4))
+    X = 2 * np.sin(2 * np.pi * (at + rng.random((n_tasks, 1, 4))))
+    X += 0.3 * rng.normal(size=X.shape)
+    return TaskCollection([Task(f"{i}", own) for i, own in enumerate(X)])
+
+
+def test_thresholds_of_rows_in_a_row_are_learned_from_such():
+    known, new = swinging(24, 0), swinging(12, 1)
+    shares = []
+    for in_order in (True, "consecutive"):
+        det = MetaPrototypeDetector(n_iter=60, chronological=in_order, random_state=0)
+        det.fit(known)
+        flagged = [
+            det.adapt(task.X[i : i + 10]).predict(task.X[80:]) == -1
+            for task in new
+            for i in range(0, 71, 5)
+        ]
+        shares.append(np.mean(flagged))
+    assert shares[0] > 0.2
+    assert 0.04 < shares[1] < 0.18
+
+
 @pytest.mark.parametrize("cls", [MAMLAutoencoderDetector, RelationNetworkDetector])
 def test_labelled_outliers_in_a_support_leave_false_alarms_where_they_were(cls):
     fleet = make_fleet(n_tasks=110, n_rows=100, random_state=0)

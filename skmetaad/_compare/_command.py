@@ -82,6 +82,12 @@ def add_parser(commands):
         "which no method is told of (default: 0)",
     )
     add(
+        "--consecutive",
+        action="store_true",
+        help="series: the K support rows follow each other, as the first rows of a new "
+        "task do, somewhere in its train part (default: drawn from all of it)",
+    )
+    add(
         "--seeds",
         type=_positive,
         default=3,
@@ -173,6 +179,8 @@ def compare(options):
     check_writable("--html", options.html)
     methods = select(options.detectors, options.settings)
     collection = _collection(options)
+    if options.consecutive:
+        collection = collection.with_consecutive()
     collection = collection.with_outliers(options.outliers, options.contamination)
     if options.detectors is None and not collection.in_order:
         methods = [method for method in methods if method.name not in SERIES]

@@ -44,13 +44,21 @@ class HeldOut:
         rows = np.concatenate([self.inliers, self.outliers])
         return rows.min(), rows.max()
 
-    def draw(self, n_support, seed, max_query, n_outliers=0, contamination=0.0):
+    def draw(
+        self,
+        n_support,
+        seed,
+        max_query,
+        n_outliers=0,
+        contamination=0.0,
+        consecutive=False,
+    ):
         """Return support rows, query rows and the query's labels (+1, -1).
 
         For one seed, the support rows of a small K are among those of a larger one. Of
-        the K rows, the share `contamination` are outliers that nobody has noticed. At
-        most `n_outliers` labelled ones follow the K rows; one outlier at least is left
-        to the query.
+        the K rows, the share `contamination` are outliers that nobody has noticed; the
+        others follow each other if `consecutive`. At most `n_outliers` labelled ones
+        follow the K rows; one outlier at least is left to the query.
         """
         rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
         pool, inliers = rng.permutation(self.pool), rng.permutation(self.inliers)
@@ -58,6 +66,10 @@ class HeldOut:
         n_hidden = min(round(contamination * n_support), len(outliers) - 1)
         n_taken = min(n_hidden + n_outliers, len(outliers) - 1)
         n_clean = n_support - n_hidden
+        if consecutive:
+            middle = rng.integers(len(pool))
+            begin = np.clip(middle - n_clean // 2, 0, len(pool) - n_clean)
+            pool = np.roll(np.sort(pool), -begin)
         support = np.concatenate([pool[:n_clean], outliers[:n_taken]])
         outliers = outliers[n_taken:]
         if self.shared:
@@ -89,7 +101,8 @@ class HeldOut:
 class Fold:
     """Training tasks, and the held-out tasks that go with them.
 
-    `in_order`: the support comes before the query in time, in training tasks too.
+    `in_order`: the support comes before the query in time, in training tasks too;
+    "consecutive": and its rows follow each other.
     `n_outliers`: labelled outliers in the support; `contamination`: the share of its
     other rows that are outliers as well.
     """
@@ -98,7 +111,7 @@ class Fold:
     train: object
     X: np.ndarray
     held_out: tuple
-    in_order: bool = False
+    in_order: bool | str = False
     n_outliers: int = 0
     contamination: float = 0.0
 
@@ -111,7 +124,12 @@ class Fold:
             if n_support > task.max_support:
                 continue
             support, query, y = task.draw(
-                n_support, seed, max_query, self.n_outliers, self.contamination
+                n_support,
+                seed,
+                max_query,
+                self.n_outliers,
+                self.contamination,
+                self.in_order == "consecutive",
             )
             if len(np.unique(y)) == 2:
                 yield task, support, query, y
@@ -144,6 +162,20 @@ class Collection:
                 "outliers that no method is told of."
             )
         return replace(self, folds=folds, notes=notes)
+
+    def with_consecutive(self):
+        """Return the collection with supports of rows that follow each other."""
+        if not self.in_order:
+            raise InputError(
+                "--consecutive needs series with a train part (X_train), from which "
+                f"rows in a row can be had: {self.name} has none."
+            )
+        folds = tuple(replace(fold, in_order="consecutive") for fold in self.folds)
+        note = (
+            "supports are rows that follow each other: chronological='consecutive' is "
+            "set instead."
+        )
+        return replace(self, folds=folds, notes=[*self.notes, note])
 
     @property
     def in_order(self):

@@ -31,7 +31,7 @@ class Method:
         """Return the detector, unfitted; `in_order` as in `Fold`."""
         detector = self.cls(random_state=seed)
         if in_order and "chronological" in detector.get_params():
-            detector.set_params(chronological=True)
+            detector.set_params(chronological=in_order)
         return detector.set_params(**self.params)
 
 

@@ -144,10 +144,12 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         synthetic ones; "auto": the same, but labelled ones are replaced by transferred
         ones, inliers moved by what sets labelled outliers of other episodes apart, and
         fewer are replaced where there are more than ten tasks.
-    chronological : bool, default=False
+    chronological : bool or "consecutive", default=False
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's
         inliers and the query from the second, so that drift is part of the training.
+        "consecutive": the support's rows follow each other, too, as the first ones of a
+        new task do. See :doc:`/drift`.
     contamination_in_support : float, default=0.0
         Share of the support rows of meta-training's episodes that are outliers not
         labelled as such, in [0, 0.5]. Prepares for supports that nobody has looked

@@ -110,10 +110,11 @@ class MetaGANDetector(EncoderDetector):
         and a softmax over tasks joins the loss; needs `standardize=False`. It suits
         many classes of pictures. "generated": there are none but what the generator
         makes.
-    chronological : bool, default=False
+    chronological : bool or "consecutive", default=False
         Whether each task's rows are in time order and a new task's support comes before
         its query: then episodes take the support from the first half of a task's
-        inliers and the query from the second.
+        inliers and the query from the second. "consecutive": the support's rows follow
+        each other, too, as the first ones of a new task do. See :doc:`/drift`.
     contamination_in_support : float, default=0.0
         Share of the support rows of meta-training's episodes that are outliers not
         labelled as such, in [0, 0.5]. Prepares for supports that nobody has looked

@@ -60,7 +60,7 @@ class TorchMetaDetector(OnDevice, BaseMetaDetector):
         "n_support_outliers": [Interval(Integral, 0, None, closed="left"), tuple, list],
         "n_query": [Interval(Integral, 2, None, closed="left")],
         "negatives": [StrOptions(NEGATIVES)],
-        "chronological": ["boolean"],
+        "chronological": ["boolean", StrOptions({"consecutive"})],
         "contamination_in_support": [Interval(Real, 0, 0.5, closed="both")],
         "n_iter": [Interval(Integral, 1, None, closed="left")],
         "meta_batch_size": [Interval(Integral, 1, None, closed="left")],

@@ -12,7 +12,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from skmetaad._compat import Interval
+from skmetaad._compat import Interval, StrOptions
 from skmetaad._held_out import learned_offsets
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core import doubt, explain, scorer, universal
@@ -76,11 +76,12 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
     max_support : int, default=2000
         Largest number of support rows kept per task, labelled outliers and all others
         apart; more are thinned at random.
-    chronological : bool, default=False
+    chronological : bool or "consecutive", default=False
         Whether each task's rows are in time order and a new task's support comes before
         its query: then what three or more tasks in `fit`, or those of `calibrate`, tell
         about thresholds is learned from rows that come later than those adapted to, so
-        that drift is part of it.
+        that drift is part of it. "consecutive": those adapted to follow each other, as
+        the first rows of a new task do. See :doc:`/drift`.
     n_jobs : int or None, default=None
         Threads that score rows; None: one, beside those that torch uses.
     device : str or torch.device, default="cpu"
@@ -135,7 +136,7 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
         **BaseMetaDetector._parameter_constraints,
         **OnDevice._device_constraints,
         "weights": [str, os.PathLike, dict],
-        "chronological": ["boolean"],
+        "chronological": ["boolean", StrOptions({"consecutive"})],
         "n_jobs": [
             Interval(Integral, 1, None, closed="left"),
             Interval(Integral, None, -1, closed="right"),

@@ -110,6 +110,7 @@ class AdaptationCurveDisplay:
         task=None,
         n_support=(1, 2, 5, 10, 20),
         metric="roc_auc",
+        chronological=False,
         n_repeats=1,
         random_state=0,
         name=None,
@@ -132,6 +133,8 @@ class AdaptationCurveDisplay:
             Numbers of support rows. Those above half of the inliers of the smallest
             task are left out, with a warning.
         metric : str or callable, default="roc_auc"
+            As `few_shot_scores` takes it.
+        chronological : bool or "consecutive", default=False
             As `few_shot_scores` takes it.
         n_repeats : int, default=1
             Supports drawn per task; values are averaged.
@@ -159,6 +162,7 @@ class AdaptationCurveDisplay:
                 task=task,
                 metric=metric,
                 n_support=k,
+                chronological=chronological,
                 n_repeats=n_repeats,
                 random_state=seed,
             )
