@@ -112,14 +112,15 @@ class Hooks(metaclass=ABCMeta):
         return learned_offsets([(self, None)], rows, rng)
 
     def _reference(self, rows, kept, rng):
-        """Return what judges rows without a task, and scores of training rows."""
+        """Return what judges rows without a task, and the threshold for them."""
         # At most half of the rows, so that the scores that set the offset are not all
         # scores of rows the reference was adapted on.
         cap = max(1, min(self.max_support, len(kept) // 2))
         self.reference_ = self._pooled(rows, cap)
         if len(kept) > self._n_offset_rows:
             kept = rng.choice(kept, self._n_offset_rows, replace=False)
-        return self.reference_, self._in_blocks(rows.X[kept], None, self._score)
+        scores = self._in_blocks(rows.X[kept], None, self._score)
+        return self.reference_, float(np.quantile(scores, self.contamination))
 
     def _pooled(self, rows, max_rows):
         """Adapt to the rows of all tasks as one."""

@@ -41,9 +41,9 @@ class PyODDetector(BaseMetaDetector):
     ----------
     detector : pyod.models.base.BaseDetector
         The unfitted PyOD detector; it is copied, never fitted itself.
-    contamination : float, default=0.1
+    contamination : float or None, default=None
         Share of outliers in the support, handed to the copies: the threshold is
-        PyOD's own.
+        PyOD's own. None: what `detector` has.
     max_support : int or inf, default=inf
         Largest number of support rows kept per task; more are thinned at random. By
         default all are kept.
@@ -90,6 +90,10 @@ class PyODDetector(BaseMetaDetector):
 
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
+        "contamination": [
+            *BaseMetaDetector._parameter_constraints["contamination"],
+            None,
+        ],
         "detector": "no_validation",
         "max_support": [
             Interval(Integral, 1, None, closed="left"),
@@ -100,7 +104,7 @@ class PyODDetector(BaseMetaDetector):
     _max_pooled = 2000
 
     def __init__(
-        self, detector, *, contamination=0.1, max_support=np.inf, random_state=None
+        self, detector, *, contamination=None, max_support=np.inf, random_state=None
     ):
         super().__init__(
             contamination=contamination,
@@ -131,7 +135,7 @@ class PyODDetector(BaseMetaDetector):
         state = self.reference_  # already fitted on the rows, where they are one task
         if state is None:
             state = self._pooled(rows, min(self.max_support, self._max_pooled))
-        return state, self._thresholds(state)
+        return state, float(self._thresholds(state)[0])
 
     def _adapt(self, X, y, mask):
         fitted = np.empty(len(X), dtype=object)
@@ -142,7 +146,7 @@ class PyODDetector(BaseMetaDetector):
     def _fit_one(self, X):
         detector = copy.deepcopy(self.detector)
         own = vars(detector)
-        if "contamination" in own:
+        if self.contamination is not None and "contamination" in own:
             detector.contamination = float(self.contamination)
         seeded = self.random_state is None and own.get("random_state") is not None
         if "random_state" in own and not seeded:

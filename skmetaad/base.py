@@ -134,8 +134,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             self.meta_ = self._meta_fit(rows.X, rows.y, rows.code, rng)
             self.offset_prior_ = self._prior(rows, rng)
             self._judge(rows)
-            self.reference_, in_sample = self._reference(rows, kept, rng)
-            self.offset_ = float(np.quantile(in_sample, self.contamination))
+            self.reference_, self.offset_ = self._reference(rows, kept, rng)
         return self
 
     def adapt(self, X, y=None, *, task=None):

@@ -161,6 +161,18 @@ def test_fitted_on_one_table_it_is_the_pyod_detector(name, n_rows):
     )
 
 
+def test_the_wrapped_detectors_contamination_counts_unless_it_is_given_another(fleet):
+    X, rest = fleet[0].X, fleet[1:3]
+    for given, share in ((None, 0.3), (0.02, 0.02)):
+        det = PyODDetector(made("KNN", contamination=0.3), contamination=given)
+        own = made("KNN", contamination=share).fit(X)
+        assert clone(det).fit(X).offset_ == pytest.approx(-own.threshold_)
+        offset = det.fit(rest).adapt(X).task_offsets_
+        assert offset == pytest.approx(-own.threshold_)
+        (own,) = det.reference_["detector"]
+        assert det.offset_ == -own.threshold_ and own.contamination == share
+
+
 def test_rows_of_one_table_that_are_labelled_outliers_are_left_out(fleet):
     task = fleet[0]
     det = PyODDetector(made("KNN")).fit(task.X, task.y)

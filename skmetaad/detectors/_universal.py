@@ -347,7 +347,8 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
         state = self.reference_  # already adapted to the rows, where they are one task
         if state is None:
             state = self._pooled(rows, self.max_support)
-        return state, state["own_scores"][state["present"]]
+        own = state["own_scores"][state["present"]]
+        return state, float(np.quantile(own, self.contamination))
 
 
 @lru_cache(maxsize=2)
