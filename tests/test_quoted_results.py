@@ -98,6 +98,7 @@ def test_the_readme_quotes_the_main_table():
     for row in shown:
         name = row["collection"].lower()
         name = re.sub(r" \(.*", "", name).replace(", windows of 8 steps", "_windows")
+        name = name.replace(", rows in a row", "_consecutive")
         whole = main[name]
         assert row["MetaPrototype"] == whole["MetaPrototype"]
         assert row["MAMLAutoencoder"] == whole["MAMLAutoencoder"]
