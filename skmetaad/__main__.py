@@ -1,6 +1,7 @@
 """The command line: `python -m skmetaad compare`."""
 
 import argparse
+import os
 import sys
 
 from skmetaad import __version__
@@ -41,6 +42,9 @@ def main(argv=None):
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -134,7 +134,8 @@ def check_count(name, value, least=1):
 
 def check_chronological(value):
     """Refuse what is neither a bool nor "consecutive"."""
-    if not isinstance(value, bool | np.bool_) and value != "consecutive":
+    known = isinstance(value, bool | np.bool_)
+    if not known and not (isinstance(value, str) and value == "consecutive"):
         raise ValueError(
             f"chronological={value!r}: expected True, False or 'consecutive'."
         )

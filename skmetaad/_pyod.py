@@ -125,6 +125,12 @@ class PyODDetector(BaseMetaDetector):
             raise TypeError(
                 f"detector={self.detector!r}: expected a PyOD detector, such as KNN()."
             )
+        # PyOD checks it when a detector is made; it may have been set since.
+        own = getattr(self.detector, "contamination", None)
+        if self.contamination is None and isinstance(own, Real) and not 0 < own <= 0.5:
+            raise ValueError(
+                f"detector has contamination={own!r}: expected a share in (0, 0.5]."
+            )
         return {"seed": np.array(rng.integers(2**31 - 1))}
 
     def _prior(self, rows, rng):

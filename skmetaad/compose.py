@@ -83,17 +83,18 @@ def _adapt_pipeline(pipeline, X, y, task):
     return replaced(pipeline, steps=[*before.steps, last])
 
 
-def held_out_scores(estimator, adapted, X, y=None):
+def held_out_scores(estimator, adapted, X, y=None, *, method="score_samples"):
     """Return how normal each row adapted to is for a detector that did not see it.
 
     Each fifth of the rows is scored by `estimator` adapted to the others. Rows labelled
     as outliers are scored by `adapted`, which saw them all. Detectors that know such
-    scores tell them at once.
+    scores tell them at once. `method` may be "decision_function".
     """
     if getattr(adapted, "_leaves_out_own", False) or isinstance(adapted, PyODDetector):
-        return adapted._own_scores(X, y, None)[0]
+        scores, offsets = adapted._own_scores(X, y, None)
+        return scores - offsets if method == "decision_function" else scores
     X, y, _ = unpack(X, y, None)
-    scores = adapted.score_samples(X)
+    scores = getattr(adapted, method)(X)
     y = np.ones(len(scores)) if y is None else np.ravel(y)
     rows = np.flatnonzero(y != -1)
     n_folds = min(5, len(rows))
@@ -106,7 +107,7 @@ def held_out_scores(estimator, adapted, X, y=None):
         seen = fold != f
         labels = y[seen] if (y == -1).any() else None
         one = adapt(estimator, safe_indexing(X, seen), labels)
-        scores[~seen] = one.score_samples(safe_indexing(X, ~seen))
+        scores[~seen] = getattr(one, method)(safe_indexing(X, ~seen))
     return scores
 
 
@@ -171,7 +172,7 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns seen in `fit`, when `X` has names.
+        Names of the columns that `estimator` was fitted on, when they had names.
 
     See Also
     --------
@@ -278,8 +279,9 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
             +1 for inliers, -1 for outliers.
         """
         self.fit(X, y)
-        scores = held_out_scores(self.estimator, self.detector_, X, y)
-        return np.where(scores < self.offset_, -1, 1)
+        parts = self.estimator, self.detector_, X, y
+        decision = held_out_scores(*parts, method="decision_function")
+        return np.where(decision < 0, -1, 1)
 
     @property
     def offset_(self):

@@ -79,8 +79,9 @@ class EpisodeSampler:
         that keep the label +1, in [0, 1). They are labelled outliers of the task, or
         where it has none rows of other tasks; where these run out rows stay clean.
     chronological : bool or "consecutive", default=False
-        Whether support inliers come from the first half of their task's rows, and query
+        Whether support inliers come from the first half of their task's, and query
         inliers from the second; "consecutive": and support inliers are neighbours.
+        Outliers come from anywhere.
 
     Attributes
     ----------
@@ -315,7 +316,7 @@ def draw_support_query(
     chronological : bool or "consecutive", default=False
         Whether rows are in time order: then the support is drawn from those before half
         of the inliers have come, and the query from the others. "consecutive": the
-        support's inliers follow each other, too.
+        support's inliers follow each other, too, but for outliers between them.
     rng : numpy.random.Generator
         Source of randomness.
 

@@ -6,7 +6,12 @@ from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroup
 from skmetaad._as_given import by_task
 from skmetaad._compat import safe_indexing
 from skmetaad._ids import factorize
-from skmetaad._making import check_count, check_share, id_array
+from skmetaad._making import (
+    check_chronological,
+    check_count,
+    check_share,
+    id_array,
+)
 from skmetaad._task import refuse_beside
 from skmetaad.episodes import draw_support_query
 from skmetaad.labels import warned_labels
@@ -29,10 +34,11 @@ class _ByTaskMixin:
             The rows to split; a collection (or list of `Task`) is split into tasks.
         y : object, default=None
             Ignored.
-        groups : array-like of shape (n_rows,), default=None
+        groups : array-like of shape (n_rows,) or (n_tasks,), default=None
             Another name for `task`, which scikit-learn passes without metadata routing.
+            For a collection a label per task: tasks of one label stay together.
         task : array-like of shape (n_rows,), default=None
-            The task id of each row; not needed for a collection.
+            The task id of each row; not for a collection.
 
         Yields
         ------
@@ -59,8 +65,8 @@ class _ByTaskMixin:
             The rows to split.
         y : object, default=None
             Ignored.
-        groups : array-like of shape (n_rows,), default=None
-            Another name for `task`.
+        groups : array-like of shape (n_rows,) or (n_tasks,), default=None
+            As in `split`.
         task : array-like of shape (n_rows,), default=None
             The task id of each row.
 
@@ -154,7 +160,15 @@ class TaskShuffleSplit(_ByTaskMixin, GroupShuffleSplit):
 def _task_codes(X, groups, task):
     tasks = as_collection(X)
     if tasks is not None:
-        return np.arange(len(tasks))
+        refuse_beside(task=task)
+        if groups is None:
+            return np.arange(len(tasks))
+        if len(groups) != len(tasks):
+            raise ValueError(
+                f"groups has {len(groups)} labels, X {len(tasks)} tasks: expected one "
+                "per task."
+            )
+        return factorize(groups, len(tasks), "groups")[0]
     if task is None and groups is None:
         raise ValueError(
             "task=None: expected the task id of each row (task=..., or groups=... "
@@ -235,6 +249,7 @@ def support_query_split(
     check_count("n_support", n_support)
     check_count("n_outliers", n_outliers, 0)
     check_share("contamination", contamination)
+    check_chronological(chronological)
     options = {"n_outliers": n_outliers, "contamination": contamination}
     options["chronological"] = chronological
     options["rng"] = np.random.default_rng(random_state)

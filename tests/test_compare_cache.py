@@ -118,6 +118,17 @@ def test_a_killed_run_goes_on_to_the_same_table(tasks, tmp_path, monkeypatch):
     assert scores(broken / "out.csv") == scores(whole / "out.csv")
 
 
+def test_a_reader_who_has_had_enough_costs_no_results(tasks, tmp_path):
+    command = [sys.executable, "-m", "skmetaad", "compare", *FAST]
+    command += map(str, arguments(tasks, tmp_path, "out.csv"))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    errors = process.stderr.read().decode()
+    assert process.wait() == 0, errors
+    assert "Traceback" not in errors
+    assert rows_of(tmp_path / "out.csv")
+
+
 def test_a_cache_that_cannot_be_made_is_bad_input(tasks, tmp_path, capsys):
     (tmp_path / "cache").write_text("a file")
     assert compare(*arguments(tasks, tmp_path, "out.csv")) == 2

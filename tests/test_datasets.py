@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from skmetaad.datasets import load_directory, make_fleet, make_tables
+from skmetaad.datasets._fleet import _another_order
 from skmetaad.tasks import TaskCollection
 
 # ------------------------------------------------------------------------- make_fleet
@@ -34,6 +35,12 @@ def test_fleet_is_seeded():
 def test_fleet_may_have_no_outliers_but_keeps_an_inlier():
     assert (make_fleet(2, outlier_fraction=0)[0].y == 1).all()
     assert (make_fleet(1, 3, outlier_fraction=0.99)[0].y == 1).sum() == 1
+
+
+def test_the_load_of_dependency_outliers_drives_other_features():
+    order = [_another_order(2, np.random.default_rng(i)).tolist() for i in range(20)]
+    assert order == [[1, 0]] * 20
+    assert _another_order(1, np.random.default_rng(0)).tolist() == [0]
 
 
 def inliers(task):

@@ -92,6 +92,19 @@ def test_rows_of_a_new_task_are_held_out_too(machines, labelled):
         assert (labels[task.y == -1] == -1).mean() > 0.5
 
 
+def test_a_row_is_judged_by_score_and_threshold_of_the_others(machines):
+    det, new = machines
+    few, found, want = FewShotDetector(FrozenEstimator(det)), [], []
+    for i in range(0, 60, 2):
+        pair = new[0].X[i : i + 2]
+        found += few.fit_predict(pair).tolist()
+        for one, other in ((0, 1), (1, 0)):
+            adapted = det.adapt(pair[other : other + 1])
+            want += adapted.predict(pair[one : one + 1]).tolist()
+    assert found == want
+    assert len(set(found)) == 2
+
+
 def test_the_last_row_that_is_no_outlier_is_an_inlier(machines):
     det, new = machines
     few = FewShotDetector(FrozenEstimator(det))

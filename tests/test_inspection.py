@@ -65,6 +65,18 @@ def test_the_curve_is_the_mean_of_few_shot_scores(detector):
     assert display.scores.min() <= low <= high <= display.scores.max()
 
 
+@pytest.mark.parametrize("chronological", [True, "consecutive"])
+def test_supports_that_come_first_are_drawn_as_such(detector, chronological):
+    options = {"n_support": 5, "chronological": chronological}
+    found = few_shot_scores(detector, FLEET[10:], **options)
+    assert found != few_shot_scores(detector, FLEET[10:], n_support=5)
+    shown = TaskScoreDisplay.from_estimator(detector, FLEET[10:], **options)
+    assert shown.scores == found
+    both = {"one": detector, "two": detector}
+    ranks = CriticalDifferenceDisplay.from_estimators(both, FLEET[10:], **options)
+    assert ranks.scores["one"].tolist() == list(found.values())
+
+
 def test_curves_of_several_detectors_share_axes(detector):
     one = AdaptationCurveDisplay([1, 5], np.ones((2, 3)), name="one").plot()
     two = AdaptationCurveDisplay.from_estimator(
@@ -228,6 +240,15 @@ def test_two_dimensions_keep_the_distances_of_a_plane():
         assert np.linalg.norm(flat[i] - odd) == pytest.approx(expected)
 
 
+def test_an_embedding_takes_the_labels_that_others_take():
+    points = np.zeros((4, 2))
+    with pytest.warns(LabelsIgnoredWarning, match="PyOD"):
+        EmbeddingDisplay(points, points, [0, 0, 1, 0])
+    for wrong in ([True, False, True, True], [2, 3, 2, 3]):
+        with pytest.raises(ValueError, match="from_pyod_labels"):
+            EmbeddingDisplay(points, points, wrong)
+
+
 def test_one_dimension_is_drawn_on_a_line():
     display = EmbeddingDisplay.from_predictions([[1.0]], [[3.0]])
     assert display.support_.get_offsets()[0, 1] == 0
@@ -343,7 +364,7 @@ def test_methods_that_are_the_same_are_in_one_group():
         (lambda: ScoreHistogramDisplay([1, 1], [0.5]), r"\(1,\)"),
         (lambda: TimelineDisplay([0.5, 1.0], [1]), r"y has shape \(1,\)"),
         (lambda: EmbeddingDisplay([[1.0]], [[1.0, 2.0]]), "one number of dimensions"),
-        (lambda: EmbeddingDisplay([[1.0]], [[2.0]], [1, 1]), "one label per query row"),
+        (lambda: EmbeddingDisplay([[1.0]], [[2.0]], [1, 1]), "one label per row"),
         (lambda: CriticalDifferenceDisplay({"a": [1.0]}), "at least two methods"),
         (lambda: CriticalDifferenceDisplay({"a": [1.0], "b": [1, 2]}), "the same"),
         (

@@ -118,6 +118,18 @@ def test_a_collection_is_split_into_tasks(fleet):
     assert LeaveOneTaskOut().get_n_splits(fleet) == 9
 
 
+def test_related_tasks_of_a_collection_stay_together(fleet):
+    family = list("aabbbccdd")
+    for splitter in (TaskKFold(4), LeaveOneTaskOut(), TaskShuffleSplit(3)):
+        for train, test in splitter.split(fleet, groups=family):
+            assert not {family[i] for i in train} & {family[i] for i in test}
+    assert LeaveOneTaskOut().get_n_splits(fleet, groups=family) == 4
+    with pytest.raises(ValueError, match="groups has 3 labels, X 9 tasks"):
+        next(TaskKFold(2).split(fleet, groups=list("abc")))
+    with pytest.raises(ValueError, match="beside"):
+        next(TaskKFold(2).split(fleet, task=family))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

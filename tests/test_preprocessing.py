@@ -208,6 +208,17 @@ def test_sparse_output_is_stacked_in_the_order_of_rows():
     np.testing.assert_array_equal(found.toarray(), np.c_[1 - X, X])
 
 
+def test_rows_without_names_may_follow_a_frame(fleet):
+    X, y, task = fleet.arrays()
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    for first, second in ((frame, X), (X, frame)):
+        scaler = PerTaskTransformer().fit(first, task=task)
+        with pytest.warns(UserWarning, match="feature names"):
+            found = scaler.adapt(second[:9]).transform(second)
+        want = StandardScaler().fit(X[:9]).transform(X)
+        np.testing.assert_allclose(found, want, atol=1e-12)
+
+
 def test_columns_of_a_frame_reach_the_inner_transformer_by_name():
     frame = pd.DataFrame(
         {"load": [0.0, 2.0, 10.0, 30.0], "mode": ["on", "off", "off", "on"]}
@@ -259,6 +270,15 @@ def test_a_drawing_goes_to_the_middle_wherever_it_was(seed, shape, background):
     np.testing.assert_allclose(found.sum(axis=(2, 3)), [ink.sum(axis=(1, 2))] * 4)
     middle = (np.array(shape[1:]) - 1) / 2
     assert np.abs(center_of_mass(found[0].sum(axis=0)) - middle).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(("size", "ink"), [(28, 3), (9, 2)])
+def test_a_drawing_halfway_between_pixels_goes_where_it_goes_from_anywhere(size, ink):
+    pictures = np.zeros((size - ink + 1, size, size))
+    for i, picture in enumerate(pictures):
+        picture[i : i + ink, i : i + ink] = 1
+    found = CenterPictures().fit_transform(pictures)
+    assert len(np.unique(found, axis=0)) == 1
 
 
 def test_what_leaves_the_picture_is_lost_and_what_comes_in_is_background():

@@ -171,6 +171,10 @@ def test_the_wrapped_detectors_contamination_counts_unless_it_is_given_another(f
         assert offset == pytest.approx(-own.threshold_)
         (own,) = det.reference_["detector"]
         assert det.offset_ == -own.threshold_ and own.contamination == share
+    det = PyODDetector(made("KNN")).set_params(detector__contamination=0.9)
+    with pytest.raises(ValueError, match=r"contamination=0.9: expected .* \(0, 0.5\]"):
+        det.fit(X)
+    assert not hasattr(det, "meta_")
 
 
 def test_rows_of_one_table_that_are_labelled_outliers_are_left_out(fleet):

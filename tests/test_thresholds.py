@@ -190,16 +190,16 @@ def test_one_row_has_no_held_out_score():
 
 
 @pytest.mark.parametrize("cls", [MetaPrototypeDetector, MAMLAutoencoderDetector])
-@pytest.mark.parametrize("n_support", [2, 10, 50])
-def test_false_alarms_on_new_machines_are_near_the_share_asked_for(cls, n_support):
+def test_false_alarms_on_new_machines_are_near_the_share_asked_for(cls):
     fleet = make_fleet(n_tasks=60, n_rows=160, n_features=6, random_state=5)
     det = cls(n_iter=150, random_state=0).fit(fleet[:30])
-    rates = []
-    for task in fleet[30:]:
-        normal = task.X[task.y == 1]
-        new = det.adapt(normal[:n_support])
-        rates.append((new.predict(normal[n_support:]) == -1).mean())
-    assert 0.05 < np.mean(rates) < 0.2
+    for n_support in (2, 10, 50):
+        rates = []
+        for task in fleet[30:]:
+            normal = task.X[task.y == 1]
+            new = det.adapt(normal[:n_support])
+            rates.append((new.predict(normal[n_support:]) == -1).mean())
+        assert 0.05 < np.mean(rates) < 0.2, n_support
 
 
 def drifting(n_tasks, seed):
@@ -245,15 +245,16 @@ def swinging(n_tasks, seed):
 
 def test_thresholds_of_rows_in_a_row_are_learned_from_such():
     known, new = swinging(24, 0), swinging(12, 1)
+    runs = [(task, i) for task in new for i in range(0, 71, 5)]
+    supports = TaskCollection(
+        [Task(f"{task.id} {i}", task.X[i : i + 10]) for task, i in runs]
+    )
+    X = np.concatenate([task.X[80:] for task, _ in runs])
     shares = []
     for in_order in (True, "consecutive"):
         det = MetaPrototypeDetector(n_iter=60, chronological=in_order, random_state=0)
-        det.fit(known)
-        flagged = [
-            det.adapt(task.X[i : i + 10]).predict(task.X[80:]) == -1
-            for task in new
-            for i in range(0, 71, 5)
-        ]
+        adapted = det.fit(known).adapt(supports)
+        flagged = adapted.predict(X, task=np.repeat(supports.ids, 80)) == -1
         shares.append(np.mean(flagged))
     assert shares[0] > 0.2
     assert 0.04 < shares[1] < 0.18

@@ -206,10 +206,9 @@ def compare(options):
     found = report(
         collection, methods, shots, seeds, records, failures, overlap, options.max_query
     )
-    print("\n".join(found.lines()))
-    if not records and (options.plot or options.html):
-        raise InputError("no method ran on any task: there is nothing to draw.")
     try:
+        if not records and (options.plot or options.html):
+            raise InputError("no method ran on any task: there is nothing to draw.")
         if options.csv:
             write_csv(options.csv, records)
         if options.summary:
@@ -223,6 +222,8 @@ def compare(options):
             write_page(options.html, title, command, methods, shots, records, found)
     except OSError as error:
         raise InputError(f"the results could not be written: {error}") from error
+    finally:  # after the files, since whoever reads may close the pipe
+        print("\n".join(found.lines()), flush=True)
     ran = {record.method for record in records}
     return 0 if all(method.name in ran for method in methods if method.cls) else 1
 

@@ -10,6 +10,12 @@ class InputError(ValueError):
     """Something the user gave is not usable; the message says what."""
 
 
+IN_ORDER_NOTE = (
+    "a task's support comes before its query in time: chronological=True is set for "
+    "our detectors that have it."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """One held-out task, as row numbers of its fold's `X`.
@@ -172,10 +178,11 @@ class Collection:
             )
         folds = tuple(replace(fold, in_order="consecutive") for fold in self.folds)
         note = (
-            "supports are rows that follow each other: chronological='consecutive' is "
-            "set instead."
+            "a task's support are rows that follow each other, before its query in "
+            "time: chronological='consecutive' is set for our detectors that have it."
         )
-        return replace(self, folds=folds, notes=[*self.notes, note])
+        notes = [note if n == IN_ORDER_NOTE else n for n in self.notes]
+        return replace(self, folds=folds, notes=notes)
 
     @property
     def in_order(self):

@@ -7,7 +7,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from skmetaad._compare._data import Collection, Fold, HeldOut, InputError, limit_tasks
+from skmetaad._compare._data import (
+    IN_ORDER_NOTE,
+    Collection,
+    Fold,
+    HeldOut,
+    InputError,
+    limit_tasks,
+)
 from skmetaad._compare._images import is_omniglot, omniglot
 from skmetaad.datasets import load_directory
 from skmetaad.tasks import Task, TaskCollection
@@ -230,10 +237,7 @@ def _folded(name, tasks, n_folds, max_tasks, seed, family):
         if held_out:
             usable.append(replace(fold, held_out=held_out))
     if usable and usable[0].in_order:
-        notes.append(
-            "a task's support comes before its query in time: chronological=True is "
-            "set for our detectors that have it."
-        )
+        notes.append(IN_ORDER_NOTE)
     folds, limited = limit_tasks(usable, max_tasks, seed)
     return Collection(name, folds, notes + limited)
 

@@ -76,7 +76,7 @@ def make_fleet(
         for i in range(n_outliers):
             kind = i % 3
             if kind == 0:
-                X[i] = load[i] @ drive[:, rng.permutation(n_features)] + noise[i]
+                X[i] = load[i] @ drive[:, _another_order(n_features, rng)] + noise[i]
             elif kind == 1:
                 off = rng.choice(n_features, 2, replace=False)
                 X[i, off] += rng.choice([-1, 1], 2) * rng.uniform(1.5, 3.0, 2)
@@ -87,3 +87,11 @@ def make_fleet(
         order = rng.permutation(n_rows)
         tasks.append(Task(f"machine-{t}", (scales * (level + X))[order], y[order]))
     return TaskCollection(tasks)
+
+
+def _another_order(n, rng):
+    """Return a permutation that moves something, where there is something to move."""
+    while True:
+        order = rng.permutation(n)
+        if n == 1 or (order != np.arange(n)).any():
+            return order

@@ -28,7 +28,8 @@ def make_tables(
         Number of tables.
     n_rows : tuple of (int, int), default=(300, 3000)
         Range of the number of rows, drawn log-uniformly. Outliers of some kinds come on
-        top.
+        top. Where outliers are rare values fewer inliers may be left, but at least 40;
+        of fewer rows there are only departures.
     n_features : tuple of (int, int), default=(3, 60)
         Range of the number of columns, drawn log-uniformly.
     random_state : int, Generator or None, default=None

@@ -120,6 +120,7 @@ class CriticalDifferenceDisplay:
         task=None,
         n_support=10,
         metric="roc_auc",
+        chronological=False,
         n_repeats=1,
         random_state=0,
         alpha=0.05,
@@ -142,6 +143,8 @@ class CriticalDifferenceDisplay:
             Support rows per task.
         metric : str or callable, default="roc_auc"
             As `few_shot_scores` takes it.
+        chronological : bool or "consecutive", default=False
+            As `few_shot_scores` takes it.
         n_repeats : int, default=1
             Supports drawn per task; values are averaged.
         random_state : int, RandomState instance or None, default=0
@@ -160,6 +163,7 @@ class CriticalDifferenceDisplay:
         """
         options = {"task": task, "n_support": n_support, "metric": metric}
         options |= {"n_repeats": n_repeats, "random_state": one_seed(random_state)}
+        options["chronological"] = chronological
         scores = {
             name: few_shot_scores(one, X, y, **options)
             for name, one in estimators.items()

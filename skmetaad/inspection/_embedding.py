@@ -3,6 +3,7 @@
 import numpy as np
 
 from skmetaad.inspection._drawn import NEUTRAL, NORMAL, OUTLIER, axes, named, styled
+from skmetaad.labels import warned_labels
 
 KINDS = (
     ("inlier", 1, NORMAL, "o"),
@@ -55,7 +56,6 @@ class EmbeddingDisplay:
     def __init__(self, support, query, y=None, *, name=None):
         self.support = np.asarray(support, np.float64)
         self.query = np.asarray(query, np.float64)
-        self.y = np.zeros(len(self.query), np.int8) if y is None else np.asarray(y)
         self.name = name
         shapes = self.support.shape, self.query.shape
         if {len(shape) for shape in shapes} != {2} or shapes[0][1] != shapes[1][1]:
@@ -63,11 +63,9 @@ class EmbeddingDisplay:
                 f"support and query have shapes {shapes[0]} and {shapes[1]}: expected "
                 "two axes and one number of dimensions."
             )
-        if self.y.shape != shapes[1][:1]:
-            raise ValueError(
-                f"y has shape {self.y.shape}: expected one label per query row, "
-                f"({shapes[1][0]},)."
-            )
+        n_query = len(self.query)
+        given = np.zeros(n_query, np.int8) if y is None else y
+        self.y = warned_labels(given, n_query, "y")
 
     @classmethod
     def from_predictions(cls, support, query, y=None, *, name=None, ax=None, **kwargs):

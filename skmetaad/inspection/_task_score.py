@@ -126,6 +126,7 @@ class TaskScoreDisplay:
         reference=None,
         n_support=10,
         metric="roc_auc",
+        chronological=False,
         n_repeats=1,
         random_state=0,
         name=None,
@@ -151,6 +152,8 @@ class TaskScoreDisplay:
             Support rows per task.
         metric : str or callable, default="roc_auc"
             As `few_shot_scores` takes it.
+        chronological : bool or "consecutive", default=False
+            As `few_shot_scores` takes it.
         n_repeats : int, default=1
             Supports drawn per task; values are averaged.
         random_state : int, RandomState instance or None, default=0
@@ -170,7 +173,8 @@ class TaskScoreDisplay:
             What was drawn.
         """
         options = {"metric": metric, "n_support": n_support, "n_repeats": n_repeats}
-        options |= {"task": task, "random_state": one_seed(random_state)}
+        options |= {"task": task, "chronological": chronological}
+        options["random_state"] = one_seed(random_state)
         found = few_shot_scores(estimator, X, y, **options)
         rival = reference and few_shot_scores(reference, X, y, **options)
         display = cls(

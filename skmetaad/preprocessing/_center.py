@@ -119,7 +119,9 @@ class CenterPictures(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             profile = ink.sum(axis=4 - axis)
             middle = (size - 1) / 2
             off = profile @ (np.arange(size) - middle) / np.where(total > 0, total, 1.0)
-            moved = self._shifted(moved, np.rint(off).astype(np.intp), axis)
+            moved = self._shifted(
+                moved, np.floor(off + 0.5 + 1e-9).astype(np.intp), axis
+            )
         return moved.reshape(len(moved), -1)
 
     def _shifted(self, pictures, by, axis):

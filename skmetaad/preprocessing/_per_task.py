@@ -240,11 +240,11 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
             with _naming(name):
                 self.transformers_[name] = clone(inner).fit(safe_indexing(X, rows))
         self.transformer_ = clone(inner).fit(X)
-        expected = _names_out(self.transformer_ if like is None else like)
+        like = self.transformer_ if like is None else like
         for name, fitted in self.transformers_.items():
             with _naming(name):
-                _check_names(fitted, expected)
-        _check_names(self.transformer_, expected)
+                _check_names(fitted, like)
+        _check_names(self.transformer_, like)
         return self
 
 
@@ -289,10 +289,13 @@ def _names_out(fitted):
         return None
 
 
-def _check_names(fitted, expected):
-    found = _names_out(fitted)
+def _check_names(fitted, like):
+    found, expected = _names_out(fitted), _names_out(like)
     if found is None or expected is None or found == expected:
         return
+    named = [hasattr(one, "feature_names_in_") for one in (fitted, like)]
+    if named[0] != named[1] and len(found) == len(expected):
+        return  # scikit-learn has warned that one of them has no names
     odd = sorted(set(found) ^ set(expected))[:3]
     raise ValueError(
         f"{type(fitted).__name__} makes {len(found)} columns of these rows, "

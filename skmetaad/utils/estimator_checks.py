@@ -119,7 +119,9 @@ def check_sign(estimator):
     rows = test[0].X
     decision = new.decision_function(rows)
     assert decision.dtype == np.float64, f"float64 scores expected: {decision.dtype}"
-    assert decision.shape == (len(rows),)
+    assert decision.shape == (len(rows),), (
+        f"one score per row expected: {decision.shape}"
+    )
     np.testing.assert_allclose(decision, new.score_samples(rows) - new.offset_)
     expected = np.where(decision < 0, -1, 1)
     np.testing.assert_array_equal(new.predict(rows), expected)
@@ -136,7 +138,7 @@ def check_adapt_is_pure(estimator):
     before = pickle.dumps(det)
     new = det.adapt(_support(test[0]))
     new.predict(test[0].X)
-    assert new is not det
+    assert new is not det, "adapt must return another detector"
     assert type(new) is type(det)
     assert pickle.dumps(det) == before, "adapt changed the detector it was called on"
     again = pickle.loads(pickle.dumps(new)).score_samples(test[0].X)
@@ -181,7 +183,9 @@ def check_many_tasks_at_once(estimator):
     X = np.concatenate([_support(t, sizes[t.id]) for t in test])
     task = np.repeat(list(sizes), list(sizes.values()))
     fleet = det.adapt(X, task=task)
-    assert fleet.task_ids_ == test.ids
+    assert fleet.task_ids_ == test.ids, (
+        f"task_ids_ {test.ids} expected: {fleet.task_ids_}"
+    )
     Xq, _, task_q = test.arrays()
     mixed = np.random.default_rng(0).permutation(len(Xq))
     together = np.empty(len(Xq))
