@@ -290,7 +290,7 @@ def test_another_contamination_needs_thresholds_learned_anew():
 
 
 def test_calibrating_learns_from_any_number_of_tasks_of_any_width():
-    tables = make_tables(3, n_rows=(80, 90), n_features=(4, 5), random_state=0)
+    tables = make_tables(2, n_rows=(80, 90), n_features=(4, 5), random_state=0)
     wide = make_tables(5, n_rows=(80, 90), n_features=(9, 12), random_state=1)
     det = UniversalDetector().fit(tables)
     calibrated = det.calibrate(wide)
