@@ -47,6 +47,7 @@ def digits_run(tmp_path_factory):
 # ------------------------------------------------------------------ digits, all methods
 
 
+@pytest.mark.slow
 def test_digits_prints_every_method_at_every_k(digits_run):
     assert digits_run.code == 0
     one, five = digits_run.text.split("K = 5 ")
@@ -59,6 +60,7 @@ def test_digits_prints_every_method_at_every_k(digits_run):
     assert all(len(line) <= 130 for line in digits_run.text.splitlines())
 
 
+@pytest.mark.slow
 def test_methods_are_sorted_by_mean_and_those_that_cannot_run_come_last(digits_run):
     block = digits_run.text.split("K = 1 ")[1].split("\n\n")[0].splitlines()[2:]
     assert {line.split()[0] for line in block[-4:]} == {"LOF", "PCA", "INNE", "GMM"}
@@ -67,11 +69,13 @@ def test_methods_are_sorted_by_mean_and_those_that_cannot_run_come_last(digits_r
     assert means == sorted(means, reverse=True)
 
 
+@pytest.mark.slow
 def test_footnotes_tell_what_is_transductive_and_what_cannot_run(digits_run):
     assert "needs 2 support rows" in digits_run.text
     assert "Transductive" in digits_run.text
 
 
+@pytest.mark.slow
 def test_the_leak_guard_finds_nothing_on_digits(digits_run):
     lines = [line for line in digits_run.text.splitlines() if "copies" in line]
     # Each task is judged on its fold, less the support: 5 tasks on each row.
@@ -79,6 +83,7 @@ def test_the_leak_guard_finds_nothing_on_digits(digits_run):
     assert lines[1].startswith("0 of 1,797 (0 %) rows of held-out tasks")
 
 
+@pytest.mark.slow
 def test_csv_holds_one_row_per_task_method_k_and_seed(digits_run):
     rows = rows_of(digits_run.folder / "out.csv")
     assert list(rows[0]) == [
@@ -98,6 +103,7 @@ def test_csv_holds_one_row_per_task_method_k_and_seed(digits_run):
     assert all(float(r["fit_seconds"]) > 0 for r in rows if r["method"] in OURS)
 
 
+@pytest.mark.slow
 def test_plot_is_written(digits_run):
     assert (digits_run.folder / "out.png").read_bytes().startswith(b"\x89PNG")
 

@@ -25,8 +25,10 @@ def mean_auroc(detector, share):
 
 @pytest.mark.parametrize("cls", dict(all_detectors()).values())
 def test_every_detector_stays_sane(cls):
-    given = {"n_iter": 150} if "n_iter" in cls().get_params() else {}
-    det = cls(**given, random_state=0).fit(FLEET[:30])
+    if cls is UniversalDetector:
+        det = cls(random_state=0).fit(FLEET[:2])  # of more it learns thresholds
+    else:
+        det = cls(n_iter=150, n_calibration_networks=0, random_state=0).fit(FLEET[:30])
     clean = mean_auroc(det, 0.0)
     # It has seen no task of this fleet.
     assert clean > (0.92 if cls is UniversalDetector else 0.95)

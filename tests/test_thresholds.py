@@ -216,7 +216,7 @@ def drifting(n_tasks, seed):
     "det",
     [
         MetaPrototypeDetector(n_iter=60, random_state=0),
-        UniversalDetector(random_state=0),
+        pytest.param(UniversalDetector(random_state=0), marks=pytest.mark.slow),
     ],
     ids=lambda det: type(det).__name__,
 )
