@@ -373,7 +373,7 @@ def draw_support_query(
             f"{len(outliers)}{where}."
         )
     if chronological == "consecutive":
-        inliers = np.roll(np.sort(inliers), -rng.integers(len(inliers) - n_clean + 1))
+        inliers = np.sort(inliers)[rng.integers(len(inliers) - n_clean + 1) :]
     support = np.concatenate([inliers[:n_clean], outliers[: n_hidden + n_outliers]])
     rest = inliers[n_clean:], outliers[n_hidden + n_outliers :]
     if chronological:

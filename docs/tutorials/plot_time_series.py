@@ -78,6 +78,8 @@ print(pumps, windows, sep="\n")
 # episode are windows in a row from the first half of a series, and the query comes from
 # the second.
 
+SHORT, LONG = 4, 2 * DAY // 4  # windows of ten hours, and of two days
+
 
 def evaluate(detector, tasks, n_support):
     """Return AUROC, false alarms and faults found of each task."""
@@ -91,13 +93,10 @@ def evaluate(detector, tasks, n_support):
     return np.array(found)
 
 
-def detector(cls, **params):
-    return cls(chronological="consecutive", random_state=0, **params)
-
-
+in_a_row = {"chronological": "consecutive", "random_state": 0}
 detectors = {
-    "MetaPrototype": detector(MetaPrototypeDetector),
-    "MAMLAutoencoder": detector(MAMLAutoencoderDetector),
+    "MetaPrototype": MetaPrototypeDetector(**in_a_row),
+    "MAMLAutoencoder": MAMLAutoencoderDetector(**in_a_row),
     "MetaPrototype, any rows": MetaPrototypeDetector(random_state=0),
     "nearest neighbour": PyODDetector(KNN(n_neighbors=1)),
 }
@@ -105,7 +104,7 @@ head = ("AUROC", "worst pump", "false alarms", "found")
 print(f"{'':<36}" + "".join(f"{name:>14}" for name in head))
 for name, own in detectors.items():
     own.fit(known)
-    for label, n_support in (("10 hours", 4), ("2 days", 2 * DAY // 4)):
+    for label, n_support in (("10 hours", SHORT), ("2 days", LONG)):
         found = evaluate(own, new, n_support)
         auroc, alarms, faults = found.mean(axis=0)
         figures = (auroc, found[:, 0].min(), alarms, faults)
@@ -126,7 +125,7 @@ for name, own in detectors.items():
 task = new[0]
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 TimelineDisplay.from_estimator(
-    detectors["MAMLAutoencoder"].adapt(task.X[: 2 * DAY // 4]),
+    detectors["MAMLAutoencoder"].adapt(task.X[:LONG]),
     task.X,
     task.y,
     name=f"{task.id}, adapted on its first two days",
