@@ -10,6 +10,7 @@ from skmetaad import MAMLAutoencoderDetector, few_shot_scores
 from skmetaad.core.autoencoder import CRITIC, VARIANTS, MAMLAutoencoder, white
 from skmetaad.core.codecs import DenseCodec
 from skmetaad.core.nets import NETWORK
+from skmetaad.core.scaling import as_seen
 from skmetaad.core.train import Batch
 from skmetaad.datasets import make_fleet
 from skmetaad.utils.estimator_checks import check_meta_detector
@@ -56,6 +57,31 @@ def test_noise_goes_into_the_input_and_not_into_the_target():
         error, penalty = core.errors(params, x, noise)
         np.testing.assert_allclose(error, expected, rtol=1e-10)
         assert not penalty.any()
+
+
+@pytest.mark.parametrize("width", [1, 2, 6])
+def test_adapting_descends_on_the_bound_also_with_few_columns(width):
+    """By the bound of the documentation, of fewer than four columns a part."""
+    codec = DenseCodec((width, 5, HIDDEN, 5, width), "tanh")
+    core = MAMLAutoencoder(codec, variant="variational", inner_steps=1)
+    params = core.init(torch.Generator().manual_seed(0))
+    params = {k: v.double().requires_grad_() for k, v in params.items()}
+    wide = torch.ones(width, dtype=torch.float64)
+    fixed = {"within": wide, "between": wide}
+    g = torch.Generator().manual_seed(2)
+    x = torch.randn(1, 4, width, generator=g, dtype=torch.float64)
+    y = torch.ones(1, 4)
+    state = core.adapt(params | fixed, x, y, y > 0)
+    z = as_seen(params | fixed, state, x, True)
+    error, penalty = core.errors(params, z, core.drawn(4))
+    loss = (error.mean(dim=2) + penalty).mean() * width / max(width, 4)
+    rates = core.rates(params)
+    names = [name for name in params if name in state]
+    assert any("weight" in name for name in names)
+    grads = torch.autograd.grad(loss, [params[name] for name in names])
+    for name, grad in zip(names, grads, strict=True):
+        moved = (params[name] - state[name][0]).detach()
+        np.testing.assert_allclose(moved, (rates[name][0] * grad).detach(), rtol=1e-9)
 
 
 def test_the_evidence_lower_bound_by_hand():

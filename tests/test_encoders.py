@@ -18,6 +18,7 @@ from skmetaad import (
     MetaSVDDDetector,
     RelationNetworkDetector,
     SiameseDetector,
+    Task,
     TaskCollection,
     few_shot_scores,
 )
@@ -343,7 +344,7 @@ def test_an_episode_is_mirrored_too_where_pictures_are_distorted(monkeypatch):
     monkeypatch.setattr("skmetaad.detectors._encoded.distort", lambda batch, *_: batch)
     batch, one = batch_of(100), torch.ones(9)
     g = torch.Generator().manual_seed(1)
-    found = SiameseDetector(augment="distort")._augmented(batch, g, 0 * one, one)
+    found = SiameseDetector(augment="distort")._augmented(batch, g, one, 0 * one, one)
     seen = set()
     for before, after in zip(batch.support, found.support, strict=True):
         pictures, turned = (rows.reshape(5, 3, 3) for rows in (before, after))
@@ -376,7 +377,8 @@ def test_pictures_are_turned_as_they_came_and_not_as_scaled():
     det = SiameseDetector(augment="rotate")
     batch = batch_of()
     scale, center = torch.arange(1.0, 10.0), torch.arange(9.0)
-    found = det._augmented(batch, torch.Generator().manual_seed(1), center, scale)
+    g = torch.Generator().manual_seed(1)
+    found = det._augmented(batch, g, torch.ones(9), center, scale)
     raw = batch._replace(support=batch.support * scale + center)
     expected = rotate(raw, (1, 3, 3), torch.Generator().manual_seed(1))
     torch.testing.assert_close(found.support * scale + center, expected.support)
@@ -384,12 +386,27 @@ def test_pictures_are_turned_as_they_came_and_not_as_scaled():
 
 def test_noise_drops_the_same_features_from_support_and_query():
     batch = batch_of(width=40)
-    noisy = add_noise(batch, torch.Generator().manual_seed(1))
+    spread = torch.full((40,), 2.0)
+    noisy = add_noise(batch, torch.Generator().manual_seed(1), spread)
     gone = (noisy.support == 0).all(dim=1)
     torch.testing.assert_close(gone, (noisy.query == 0).all(dim=1))
     assert 0.05 < gone.float().mean() < 0.2
     change = (noisy.support - batch.support)[~gone.unsqueeze(1).expand(-1, 5, -1)]
-    assert 0.08 < change.std() < 0.12
+    assert 0.16 < change.std() < 0.24
+
+
+@pytest.mark.parametrize("apart", [1.0, 100.0])
+def test_noise_is_that_of_tasks_however_far_apart_these_are(apart):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(24, 60, 1)) + 0.3 * rng.normal(size=(24, 60, 6))
+    X[:, 50:] = rng.normal(size=(24, 10, 6))  # columns no longer go together
+    X += apart * rng.normal(size=(24, 1, 6))
+    tasks = TaskCollection(
+        [Task(str(i), x, np.where(np.arange(60) < 50, 1, -1)) for i, x in enumerate(X)]
+    )
+    det = MetaSVDDDetector(augment="noise", n_iter=60, n_calibration_networks=0)
+    scores = few_shot_scores(det.fit(tasks[:18]), tasks[18:], n_support=10)
+    assert np.mean(list(scores.values())) > 0.94
 
 
 def test_augmentation_is_seeded_and_off_at_scoring():

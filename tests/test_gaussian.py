@@ -144,6 +144,20 @@ def test_a_departure_across_correlated_columns_is_found_from_one_row():
     assert roc_auc_score(y[8, 1:] == -1, near) < 0.7
 
 
+@pytest.mark.parametrize("apart", [1.0, 100.0])
+def test_the_covariance_inside_tasks_counts_however_far_apart_these_are(apart):
+    # Within tasks far apart, all variance is that between them but for a little.
+    rows, code = fleet_of(5)
+    middle = torch.stack([rows[code == t].mean(dim=0) for t in range(4)])
+    rows = (rows - middle[code]) / apart + middle[code]
+    A = fleet_whitening(rows / (rows.std(dim=0) * 5**0.5), code)
+    unit = rows.std(dim=0).numpy() * 5**0.5
+    W = np.mean([np.cov(rows[code == t].T) for t in range(4)], axis=0)
+    W = W / unit / unit[:, None]
+    W = (1 - RIDGE) * W + RIDGE * np.trace(W) / 5 * np.eye(5)
+    np.testing.assert_allclose(A @ A.mT, np.linalg.inv(W), rtol=1e-7)
+
+
 def test_the_whitening_of_the_blend_has_not_seen_its_tasks(monkeypatch):
     fleet = make_fleet(n_tasks=6, n_features=3, random_state=0)
     det = MetaPrototypeDetector(n_iter=2, random_state=0)

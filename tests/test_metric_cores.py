@@ -5,6 +5,7 @@ import pytest
 import torch
 from _plain import check_gradients, mlp, parameters, plain
 
+from skmetaad import MetaSVDDDetector
 from skmetaad.core.encoders import Dense
 from skmetaad.core.graph import Graph
 from skmetaad.core.matching import Matching
@@ -12,6 +13,7 @@ from skmetaad.core.relation import Relation
 from skmetaad.core.siamese import Siamese
 from skmetaad.core.svdd import SVDD
 from skmetaad.core.train import Batch, meta_train
+from skmetaad.datasets import make_fleet
 
 WIDTH, E = 4, 3
 LABELS = {"inliers only": [1, 1, 1, 1, 1], "with outliers": [1, 0, 1, -1, -1]}
@@ -180,6 +182,25 @@ def test_svdd(labels, covariance):
         return np.exp(p["head.slope"]) * (radius - inside - less)
 
     check(SVDD(encoder(), standardize=False, covariance=covariance), by_hand, labels)
+
+
+@pytest.mark.parametrize("far", [1e4, 1e10])
+def test_svdd_takes_a_support_row_out_of_all_bounds(far):
+    fleet = make_fleet(n_tasks=5, random_state=0)
+    det = MetaSVDDDetector(
+        covariance="full", standardize=False, n_iter=3, n_calibration_networks=0
+    )
+    det.fit(fleet[:4])
+    X = fleet[4].X[:10].copy()
+    X[0] *= far
+    task = np.repeat(["good", "bad"], 10)
+    both = det.adapt(np.concatenate([fleet[3].X[:10], X]), task=task)
+    assert np.isfinite(both.score_samples(X, task=task[10:])).all()
+    np.testing.assert_allclose(
+        both.score_samples(X, task=task[:10]),
+        det.adapt(fleet[3].X[:10]).score_samples(X),
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)

@@ -295,6 +295,15 @@ def test_explanations_take_a_column_as_its_neighbours_have_it():
     assert (found[10:] < 3).all()
 
 
+def test_a_far_off_group_explains_its_rows_by_its_own_values():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 3))
+    X[:8] += [100, 50, 50]
+    told = UniversalDetector().fit(X).explain([[70, 50, 50], [100, 50, 50]])
+    assert told.columns[0, 0] > 0.3
+    assert abs(told.columns[1, 0]) < 0.3
+
+
 def test_explanations_are_those_of_a_rows_own_task():
     fleet = make_fleet(n_tasks=2, n_rows=120, n_features=6, random_state=0)
     X, _, task = fleet.arrays()

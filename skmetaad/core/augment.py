@@ -68,18 +68,18 @@ def distort(
     )
 
 
-def add_noise(batch: Batch, generator: torch.Generator) -> Batch:
+def add_noise(batch: Batch, generator: torch.Generator, spread: Tensor) -> Batch:
     """Add noise to all rows, and drop the same features from all rows of an episode.
 
-    Rows are in units of a feature's standard deviation over the fleet. A dropped
-    feature is zero, the fleet's mean, in support and query.
+    `spread` (d,) is each feature's standard deviation inside tasks. A dropped feature
+    is zero, the fleet's mean, in support and query.
     """
     shape = (len(batch.support), 1, batch.support.shape[2])
     kept = (torch.rand(shape, generator=generator) >= DROPOUT).to(batch.support.dtype)
 
     def changed(x: Tensor) -> Tensor:
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        return (x + NOISE * noise) * kept
+        return (x + NOISE * spread * noise) * kept
 
     return batch._replace(support=changed(batch.support), query=changed(batch.query))
 

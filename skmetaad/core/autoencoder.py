@@ -165,7 +165,8 @@ class MAMLAutoencoder(MAML):
 
         def support_loss(net: Params, z: Tensor) -> Tensor:
             error, penalty = self.errors(net, z, noise)
-            error = error.sum(dim=2) / self.n_counted + penalty
+            share = z.shape[2] / self.n_counted
+            error = error.sum(dim=2) / self.n_counted + penalty * share
             return (error * normal + softplus(1.0 - error) * odd).sum(dim=1)
 
         return self.fast(params, support_loss, z, each=each)

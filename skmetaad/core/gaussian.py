@@ -15,6 +15,8 @@ from skmetaad.core.nets import Params
 NU = 1.0
 # The part of the fleet's covariance that is the same in all directions.
 RIDGE = 0.1
+# The share of all variance that rounding may make of none inside tasks.
+ROUNDING = 1e-12
 # Beyond so many columns only that part is kept: a square of them would be too large.
 WIDEST = 1024
 
@@ -33,7 +35,8 @@ def fleet_whitening(rows: Tensor, code: Tensor) -> Tensor:
     rows = rows / (n > 1).sum().clamp_min(1).float().sqrt()
     # Rows come in units in which columns have variance 1 / d on average: tasks without
     # any spread of their own still tell small departures from large ones.
-    level = (rows.square().sum() / d).clamp_min(1e-2 / d)
+    level = rows.square().sum() / d
+    level = torch.where(level > ROUNDING / d, level, 1e-2 / d)
     if d > WIDEST:
         return level.rsqrt()
     eye = torch.eye(d, dtype=rows.dtype)

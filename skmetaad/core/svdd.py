@@ -47,11 +47,15 @@ class SVDD(Metric):
                 strength + n
             )
             return variance.rsqrt()
-        scatter = own.transpose(1, 2) @ own
-        covariance = (strength * torch.diag(prior) + scatter) / (strength + n)
-        lower = torch.linalg.cholesky(covariance)
+        own = own.double()
+        scatter = own.mT @ own
+        # The least that a factor can tell from rounding.
+        least = 1e-12 * scatter.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None]
+        ridge = torch.diag_embed(strength * prior + least)
+        lower = torch.linalg.cholesky((ridge + scatter) / (strength + n))
         unit = torch.eye(lower.shape[-1], dtype=lower.dtype).expand_as(lower)
-        return torch.linalg.solve_triangular(lower, unit, upper=False).transpose(1, 2)
+        inverse = torch.linalg.solve_triangular(lower, unit, upper=False)
+        return inverse.mT.to(away.dtype)
 
     def _whitened(self, state: Params, away: Tensor) -> Tensor:
         if self.covariance == "spherical":

@@ -73,6 +73,12 @@ def standard(X: Tensor, state: State) -> Tensor:
     return torch.where(X.isnan() | ~alive & (far < 1e-9), 0.0, scaled)
 
 
+def unsquashed(scaled: Tensor) -> Tensor:
+    """Return spreads from the median, of which `standard` has taken logarithms."""
+    far = scaled.abs()
+    return torch.where(far > 10, scaled.sign() * 10 * ((far - 10) / 5).exp(), scaled)
+
+
 def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
     """Return rows (T, R, d), NaN where a value is missing, in the two scales."""
     scaled = standard(X, state)
@@ -364,7 +370,8 @@ def usual_values(X: Tensor, state: State, j: int) -> Tensor:
     _, place, near = (part[..., :N_AROUND] for part in ev.nearest(d))
     around = column.gather(1, place.flatten(1)).view_as(place)
     middle = around.masked_fill(~near, torch.nan).nanmedian(2).values.nan_to_num()
-    wanted = middle * state["scale"][:, None, j] + state["center"][:, None, j]
+    wanted = unsquashed(middle) * state["scale"][:, None, j]
+    wanted = wanted + state["center"][:, None, j]
     ordered, known = state["sorted"][:, j].contiguous(), state["known"][:, None, j]
     above = torch.searchsorted(ordered, wanted).minimum((known - 1).clamp_min(0))
     below = (above - 1).clamp_min(0)

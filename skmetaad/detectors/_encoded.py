@@ -163,9 +163,9 @@ class EncoderDetector(TorchMetaDetector):
             )
         return tuple(channels)
 
-    def _augmented(self, batch, generator, center, scale):
+    def _augmented(self, batch, generator, spread, center, scale):
         if self.augment == "noise":
-            return add_noise(batch, generator)
+            return add_noise(batch, generator, spread)
         if self.augment is None:
             return batch
         shape = self._checked_image_shape(batch.support.shape[-1])

@@ -108,10 +108,11 @@ class TorchMetaDetector(OnDevice, BaseMetaDetector):
         """Return the codes of tasks at which adapting leaves the finite numbers."""
         return []
 
-    def _augmented(self, batch, generator, center, scale):
+    def _augmented(self, batch, generator, spread, center, scale):
         """Return a batch of meta-training, changed at random.
 
-        Rows times `scale` plus `center` are what the user gave.
+        Rows times `scale` plus `center` are what the user gave, `spread` is the
+        deviation of their features inside tasks.
         """
         return batch
 
@@ -248,14 +249,15 @@ class TorchMetaDetector(OnDevice, BaseMetaDetector):
                 with torch.no_grad():
                     return sum(losses_of(params, held_out_batches, 1.0)).item()
 
-        changes = generator(rng)
+        changes, spread = generator(rng), fixed["within"].sqrt()
         n = min(self._n_episodes(self.meta_batch_size, part) for part in parts)
         try:
             return meta_train(
                 core.init(generator(rng)),
                 losses_of,
                 lambda: [
-                    self._augmented(draw(n, part), changes, *units) for part in parts
+                    self._augmented(draw(n, part), changes, spread, *units)
+                    for part in parts
                 ],
                 n_iter=self.n_iter,
                 learning_rate=self.learning_rate,
