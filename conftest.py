@@ -12,3 +12,5 @@ from threadpoolctl import threadpool_limits
 # tests start read it.
 threadpool_limits(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Numba, under some of PyOD's detectors, would else give torch more threads as well.
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
