@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from skmetaad._compat import safe_indexing
+from skmetaad._ids import refuse_masked
 from skmetaad._making import group
 
 
@@ -17,6 +18,7 @@ def by_task(X, task):
     if sparse.issparse(X):
         X = X.tocsr()
     elif not is_frame(X):
+        refuse_masked(X, "X", "NaN where a value is missing")
         X = np.asarray(X)
     if len(X.shape) < 2:
         raise ValueError(

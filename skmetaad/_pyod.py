@@ -242,6 +242,8 @@ def to_pyod(estimator, *, contamination=0.1):
     ------
     ImportError
         When PyOD is not installed.
+    TypeError
+        When `contamination` is None.
 
     See Also
     --------
@@ -259,6 +261,8 @@ def to_pyod(estimator, *, contamination=0.1):
     """
     from skmetaad._pyod_model import AdaptedDetector
 
+    if contamination is None:
+        raise TypeError("contamination=None: expected a number in (0, 0.5].")
     if not isinstance(estimator, FrozenEstimator):
         estimator = FrozenEstimator(estimator)
     return AdaptedDetector(estimator, contamination=contamination)

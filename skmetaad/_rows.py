@@ -24,13 +24,15 @@ ROUNDING = 1e-13
 class Rows:
     """Validated rows: values, labels or None, task codes 0..T-1, and the task ids.
 
-    `ids` is empty when no task was named: then all rows have code 0.
+    `ids` is empty when no task was named: then all rows have code 0. `columns` has the
+    number and names of each task's columns, where they came as tasks.
     """
 
     X: np.ndarray
     y: np.ndarray | None
     code: np.ndarray
     ids: tuple
+    columns: tuple = ()
 
     @property
     def n_tasks(self):
@@ -41,18 +43,21 @@ def unpack(X, y, task, min_width=0):
     """Split a collection of tasks into arrays; leave arrays as they are.
 
     Rows of tasks whose columns have names become a DataFrame. With `min_width` > 0,
-    narrower tasks get columns of NaN up to the widest one, and names do not count.
+    narrower tasks get columns of NaN up to the widest one, and their names may differ,
+    which then do not count.
     """
     tasks = as_collection(X)
     if tasks is None:
         return X, y, task
     refuse_beside(y=y, task=task)
     if min_width:
-        X, y, task = widened(tasks, min_width).arrays()
+        tasks = widened(tasks, min_width)
+        names = tasks.feature_names
     else:
-        X, y, task = tasks.arrays()
         columns = [one.feature_names for one in tasks]
-        X = named(X, shared_names(columns, tasks.ids, "tasks"))
+        names = shared_names(columns, tasks.ids, "tasks")
+    X, y, task = tasks.arrays()
+    X = named(X, names)
     # The makers of tasks warn of labels that may be in another convention.
     return X, y if y is not None and (y == -1).any() else None, task
 
@@ -84,6 +89,7 @@ def widened(tasks, min_width=1):
 
 def check_rows(estimator, X, y, task, *, reset):
     """Validate rows, labels and task ids; raise where a task has outliers only."""
+    columns = columns_of(as_collection(X) or ())
     X, y, task = unpack(X, y, task, int(estimator._any_width))
     X = check_features(estimator, X, reset=reset)
     if reset and X.dtype == np.float64:
@@ -103,7 +109,12 @@ def check_rows(estimator, X, y, task, *, reset):
                 f"{where} labels every row as an outlier (-1): expected at least "
                 "one inlier or unlabelled row."
             )
-    return Rows(X, y, code, ids)
+    return Rows(X, y, code, ids, columns)
+
+
+def columns_of(tasks):
+    """Return the number and names of each task's columns."""
+    return tuple((task.n_features, task.feature_names) for task in tasks)
 
 
 def check_features(estimator, X, *, reset):
@@ -124,13 +135,15 @@ def check_features(estimator, X, *, reset):
             reset=reset,
             ensure_all_finite="allow-nan" if _allows_nan(estimator) else True,
         )
-    except ValueError as error:
-        if "could not convert string" not in str(error):
+    except (ValueError, TypeError) as error:
+        kinds = {"could not convert string": "text", "float() argument": "objects"}
+        kind = next((kinds[words] for words in kinds if words in str(error)), None)
+        if kind is None:
             raise
-        text = _columns(X, "OSTU")
-        where = f"column {text[0]!r}" if text else "a column"
-        raise ValueError(
-            f"X holds text in {where}: expected numbers ({error})."
+        odd = _columns(X, "OSTU")
+        where = f"column {odd[0]!r}" if odd else "a column"
+        raise type(error)(
+            f"X holds {kind} in {where}: expected numbers ({error})."
         ) from error
 
 
@@ -215,6 +228,8 @@ def thin(rows, max_rows):
     """
     outlier = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
     order = _by_content(rows.X, rows.code * 2 + outlier)
+    if rows.y is not None and (rows.y == 0).any():
+        order = _equal_by_label(rows.X, rows.y, order)
     group = rows.code[order] * 2 + outlier[order]
     start = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     sizes = np.diff(np.r_[start, len(order)])
@@ -253,6 +268,14 @@ def _by_content(X, group):
         found = order[places]
         order[places] = found[np.lexsort((*X[found].T, run[places]))]
     return order
+
+
+def _equal_by_label(X, y, order):
+    """Return the order with rows that hold the same sorted by label."""
+    one, next_one = X[order[:-1]], X[order[1:]]
+    same = (one == next_one) | (np.isnan(one) & np.isnan(next_one))
+    run = np.cumsum(np.r_[True, ~same.all(axis=1)])
+    return order[np.lexsort((y[order], run))]
 
 
 @lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from skmetaad._ids import refuse_masked
 from skmetaad._making import as_array, check_count, column_names, shared_names
 from skmetaad._task import Task, listed, refuse_beside
 from skmetaad.labels import outlier_labels, warn_zero_one
@@ -133,6 +134,7 @@ def named_series(series, labels, ids):
 
 def window_rows(series, width, step, name):
     """Return windows (n_windows, width * d), the oldest time step first."""
+    refuse_masked(series, f"series {name!r}", "NaN where a value is missing")
     series = as_array(series)
     if series.ndim == 1:
         series = series[:, None]

@@ -1,5 +1,7 @@
 """Meta-detectors inside pipelines, searches and other libraries' loops."""
 
+import warnings
+
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.frozen import FrozenEstimator
@@ -11,6 +13,8 @@ from skmetaad._compat import safe_indexing
 from skmetaad._pyod import PyODDetector, to_pyod
 from skmetaad._rows import unpack
 from skmetaad._steps import replaced, walk
+from skmetaad.exceptions import LabelsIgnoredWarning
+from skmetaad.labels import check_labels
 
 __all__ = ["FewShotDetector", "PyODDetector", "adapt", "decide", "to_pyod"]
 
@@ -57,7 +61,7 @@ def adapt(estimator, X, y=None, *, task=None):
     >>> adapt(pipe, X[:10]).predict(X[:3]).shape
     (3,)
     """
-    if hasattr(estimator, "adapt"):
+    if hasattr(estimator, "adapt") and not isinstance(estimator, type):
         return estimator.adapt(X, y, task=task)
     if isinstance(estimator, Pipeline):
         return _adapt_pipeline(estimator, *unpack(X, y, task))
@@ -95,7 +99,10 @@ def held_out_scores(estimator, adapted, X, y=None, *, method="score_samples"):
         return scores - offsets if method == "decision_function" else scores
     X, y, _ = unpack(X, y, None)
     scores = getattr(adapted, method)(X)
-    y = np.ones(len(scores)) if y is None else np.ravel(y)
+    with warnings.catch_warnings():  # adapting has given it
+        warnings.simplefilter("ignore", LabelsIgnoredWarning)
+        y = check_labels(y, n_rows=len(scores))
+    y = np.ones(len(scores)) if y is None else y
     rows = np.flatnonzero(y != -1)
     n_folds = min(5, len(rows))
     if n_folds < 2:

@@ -97,6 +97,8 @@ class EpisodeSampler:
     ValueError
         When no task has two rows to draw from, `negatives` asks for outliers that the
         data does not have, or a number is out of range.
+    TypeError
+        When task codes are no ints.
 
     Notes
     -----
@@ -128,6 +130,10 @@ class EpisodeSampler:
         chronological=False,
     ):
         code = np.asarray(code)
+        if len(code) and code.dtype.kind not in "iu":
+            raise TypeError(
+                f"code has dtype {code.dtype}: expected task codes, ints from 0 on."
+            )
         self.n_tasks = int(code.max(initial=-1)) + 1
         self.n_support = _range(n_support)
         check_chronological(chronological)
@@ -156,8 +162,8 @@ class EpisodeSampler:
 
     def _check_numbers(self):
         for name, least in (("n_support", 1), ("n_support_outliers", 0)):
-            low, high = _bounds(getattr(self, name))
-            if not least <= low <= high:
+            bounds = _bounds(getattr(self, name))
+            if len(bounds) != 2 or not least <= bounds[0] <= bounds[1]:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r}: expected at least {least}, or "
                     "(low, high) ascending."
@@ -209,9 +215,11 @@ class EpisodeSampler:
         """
         pool = self._pool(tasks)
         task = rng.choice(pool, n_episodes, replace=n_episodes > len(pool))
-        n_support = self._draw_n_support(rng)
+        # No more columns than rows there are.
+        n_support = min(self._draw_n_support(rng), int(self._inliers.count.max()))
         low, high = _bounds(self.n_support_outliers)
         n_extra = int(rng.integers(low, high + 1)) if low < high else low
+        n_extra = min(n_extra, int(self._outliers.count.max()))
         n_out = 0 if self.negatives_ == "synthetic" else self.n_query // 2
         own_out = n_out if self.negatives_ == "labels" else 0
         n_in = self.n_query - n_out
@@ -331,6 +339,8 @@ def draw_support_query(
     ------
     ValueError
         When the task has too few inliers or outliers, or a number is out of range.
+    TypeError
+        When `rng` is no Generator.
 
     Examples
     --------
@@ -352,6 +362,8 @@ def draw_support_query(
         raise ValueError(f"n_query={n_query!r}: expected at least 1, or None.")
     check_share("contamination", contamination)
     check_chronological(chronological)
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng={rng!r}: expected a numpy.random.Generator.")
     inliers = rng.permutation(np.flatnonzero(y != -1))
     outliers = rng.permutation(np.flatnonzero(y == -1))
     if chronological:

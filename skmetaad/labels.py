@@ -89,6 +89,7 @@ def outlier_labels(y, n_rows, name):
         raise ValueError(
             f"{name} has shape {y.shape}: expected one label per row, ({n_rows},)."
         )
+    y = as_numbers(y)
     if y.dtype.kind == "b":
         raise ValueError(
             f"{name} is boolean: expected {EXPECTED}; skmetaad.from_pyod_labels "
@@ -97,13 +98,18 @@ def outlier_labels(y, n_rows, name):
     if y.dtype == np.int8 and (not n_rows or (y.min() >= -1 and y.max() <= 1)):
         return y
     words = f"{EXPECTED}; skmetaad.from_pyod_labels converts 0/1"
-    return _only(as_numbers(y), (-1, 0, 1), words, name).astype(np.int8)
+    return _only(y, (-1, 0, 1), words, name).astype(np.int8)
 
 
 def as_numbers(y):
-    """Turn an array of objects into numbers if all are; a missing one becomes NaN."""
-    if y.dtype.kind != "O":
+    """Turn an array of objects into numbers if all are; a missing one becomes NaN.
+
+    Booleans alone stay what they are, and so does all that holds text.
+    """
+    if y.dtype.kind != "O" or any(isinstance(v, str | bytes) for v in y):
         return y
+    if len(y) and all(isinstance(v, bool | np.bool_) for v in y):
+        return y.astype(bool)
     try:
         return np.array([np.nan if is_missing(v) else float(v) for v in y], float)
     except (TypeError, ValueError, OverflowError):
@@ -187,6 +193,7 @@ def from_pyod_labels(y):
     >>> from_pyod_labels([0, 1, 0])
     array([ 1, -1,  1], dtype=int8)
     """
+    refuse_masked(y, "y", "0 or 1 for every row")
     y = _only(column_or_1d(np.asarray(y)), (0, 1), "0 (inlier) and 1 (outlier)")
     return (1 - 2 * y.astype(np.int64)).astype(np.int8)
 
@@ -220,6 +227,7 @@ def to_pyod_labels(y):
     >>> to_pyod_labels([1, -1, 1])
     array([0, 1, 0])
     """
+    refuse_masked(y, "y", "0 where a label is missing")
     y = _only(column_or_1d(np.asarray(y)), (-1, 0, 1), EXPECTED)
     return (y == -1).astype(np.int64)
 

@@ -77,7 +77,7 @@ class _ByTaskMixin:
         """
         if not isinstance(self, LeaveOneGroupOut):
             return super().get_n_splits()
-        return int(_task_codes(X, groups, task).max()) + 1
+        return int(_task_codes(X, groups, task).max(initial=-1)) + 1
 
 
 class TaskKFold(_ByTaskMixin, GroupKFold):
@@ -163,6 +163,7 @@ def _task_codes(X, groups, task):
         refuse_beside(task=task)
         if groups is None:
             return np.arange(len(tasks))
+        groups = groups if hasattr(groups, "__len__") else list(groups)
         if len(groups) != len(tasks):
             raise ValueError(
                 f"groups has {len(groups)} labels, X {len(tasks)} tasks: expected one "

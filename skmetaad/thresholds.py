@@ -19,7 +19,8 @@ def own_quantile(scores, contamination):
     Parameters
     ----------
     scores : array-like of shape (n_tasks, n_rows)
-        Held-out scores of support rows, higher = more normal. NaN: no score.
+        Held-out scores of support rows, higher = more normal. NaN, or infinite: no
+        score.
     contamination : float
         The share of rows below the quantile, in [0, 1].
 
@@ -47,8 +48,11 @@ def own_quantile(scores, contamination):
         )
     if not 0 <= contamination <= 1:
         raise ValueError(f"contamination={contamination!r}: expected [0, 1].")
-    ordered = np.sort(scores, axis=1)  # NaNs come last
-    n = np.isfinite(scores).sum(axis=1)
+    if not scores.shape[1]:
+        return np.full(len(scores), np.nan)
+    known = np.isfinite(scores)
+    ordered = np.sort(np.where(known, scores, np.nan), axis=1)  # NaNs come last
+    n = known.sum(axis=1)
     at = contamination * np.maximum(n - 1, 0)
     low = at.astype(np.int64)
     high = np.minimum(low + 1, np.maximum(n - 1, 0))
@@ -81,6 +85,12 @@ def fleet_offsets(own, scores, contamination):
         The offset of a task is `level + slope * (own - center)`; `spread` is the
         standard deviation of the own quantiles. Where no task has one, `center` is NaN.
 
+    Raises
+    ------
+    ValueError
+        When there are no scores, not as many tasks in both arrays, scores that are not
+        finite, or `contamination` is out of range.
+
     Examples
     --------
     >>> from skmetaad.thresholds import fleet_offsets
@@ -88,7 +98,9 @@ def fleet_offsets(own, scores, contamination):
     >>> [float(value) for value in found]
     [2.0, 1.0, 1.0, 1.0]
     """
-    own, scores = np.asarray(own, np.float64), np.asarray(scores, np.float64)
+    own, scores = _of_tasks(own, scores=scores)
+    if not 0 <= contamination <= 1:
+        raise ValueError(f"contamination={contamination!r}: expected [0, 1].")
     each = np.quantile(scores, contamination, axis=1)
     away, center, spread = _about_mean(own)
     slope = np.clip(away @ each / (away @ away), 0.0, 1.0) if spread > 0 else 0.0
@@ -119,6 +131,12 @@ def balanced_offsets(own, inlier_scores, outlier_scores):
     level, center, slope, spread : float
         As `fleet_offsets` returns them.
 
+    Raises
+    ------
+    ValueError
+        When there are no scores, not as many tasks in all arrays, or scores that are
+        not finite.
+
     References
     ----------
     .. [1] Silverman (1986). Density Estimation for Statistics and Data Analysis.
@@ -131,13 +149,28 @@ def balanced_offsets(own, inlier_scores, outlier_scores):
     >>> [round(float(value), 1) for value in found]
     [3.5, 1.0, 0.6, 1.0]
     """
-    scores = [
-        np.asarray(part, dtype=np.float64) for part in (inlier_scores, outlier_scores)
-    ]
-    away, center, spread = _about_mean(np.asarray(own, dtype=np.float64))
+    own, *scores = _of_tasks(
+        own, inlier_scores=inlier_scores, outlier_scores=outlier_scores
+    )
+    away, center, spread = _about_mean(own)
     slope = _slope_between(away, *scores) if spread > 0 else 0.0
     level = _best_cut(*[part - slope * away[:, None] for part in scores])
     return level, center, slope, spread
+
+
+def _of_tasks(own, **scores):
+    """Return arrays in float64 that hold finite scores of the same tasks."""
+    own = np.asarray(own, np.float64)
+    scores = {name: np.asarray(part, np.float64) for name, part in scores.items()}
+    for name, part in scores.items():
+        if own.ndim != 1 or part.ndim != 2 or len(part) != len(own) or not part.size:
+            raise ValueError(
+                f"{name} has shape {part.shape}, own {own.shape}: expected (n_tasks, "
+                "n_rows) with at least one row, and (n_tasks,)."
+            )
+        if not np.isfinite(part).all():
+            raise ValueError(f"{name} holds NaN or infinity: expected finite scores.")
+    return own, *scores.values()
 
 
 def _slope_between(away, inliers, outliers):

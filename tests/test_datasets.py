@@ -182,6 +182,19 @@ def test_load_directory_names_a_broken_file(tmp_path, content):
         load_directory(tmp_path)
 
 
+def test_load_directory_names_a_damaged_file_and_a_pattern_that_is_none(tmp_path):
+    path = tmp_path / "odd.npz"
+    np.savez_compressed(path, X=np.random.default_rng(0).normal(size=(50, 4)))
+    content = bytearray(path.read_bytes())
+    content[60:140] = bytes(one ^ 0x55 for one in content[60:140])
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="odd.npz' cannot be used"):
+        load_directory(tmp_path)
+    for pattern in ("", "/x"):
+        with pytest.raises(ValueError, match=f"pattern='{pattern}'"):
+            load_directory(tmp_path, pattern=pattern)
+
+
 # -------------------------------------------------------------------------- real data
 
 

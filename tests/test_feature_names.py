@@ -113,6 +113,30 @@ def test_a_detector_of_any_columns_asks_for_no_names():
     assert det.adapt([others, *named()]).predict([others, *named()]).shape == (120,)
 
 
+def test_a_detector_of_any_columns_keeps_each_tasks_to_theirs():
+    det = UniversalDetector(random_state=0).fit(named())
+    assert det.feature_names_in_.tolist() == list(NAMES)
+    det.predict(named()[1:])
+    with pytest.raises(ValueError, match="task 'a' has the columns"):
+        det.predict(named(NAMES[::-1]))
+    with pytest.raises(ValueError, match="same order"):
+        det.predict(table()[list(NAMES[::-1])], task=HOSTS)
+    # Tables whose columns happen to be as many need not share them.
+    mixed = [named()[0], named(NAMES[::-1])[1]]
+    det.fit(mixed).predict(mixed)
+    with pytest.raises(ValueError, match="task 'a' has the columns"):
+        det.predict(named(NAMES[::-1])[:1])
+
+
+@pytest.mark.parametrize(("name", "n", "known"), [("wide", 1, 2), ("narrow", 2, 1)])
+def test_a_table_of_another_width_than_adapted_to_is_refused(name, n, known):
+    tasks = [Task("wide", X[:30]), Task("narrow", X[30:, :1])]
+    det = UniversalDetector(random_state=0).fit(tasks)
+    det.predict(tasks[::-1])
+    with pytest.raises(ValueError, match=f"'{name}' has {n} columns: expected {known}"):
+        det.predict([Task(name, X[:, :n])])
+
+
 def test_rows_are_not_copied_for_their_names():
     from skmetaad._rows import named as with_names
 

@@ -317,6 +317,8 @@ def test_scores_by_task_are_aligned():
     ids = [f"task {i}" for i in range(25)]
     named = {name: dict(zip(ids, v, strict=True)) for name, v in scores.items()}
     named["a"] = dict(reversed(named["a"].items()))
+    pd = pytest.importorskip("pandas")
+    named["b"] = pd.Series(named["b"]).sort_values()
     found = CriticalDifferenceDisplay.from_predictions(named)
     expected = CriticalDifferenceDisplay(scores)
     assert found.ranks_ == expected.ranks_
@@ -450,6 +452,26 @@ def test_labels_of_rows_are_checked():
         (lambda: TaskScoreDisplay({"a": np.nan}), ValueError, "task 'a'"),
         (lambda: AdaptationCurveDisplay([1], [[np.nan]]), ValueError, "place 0 for 1"),
         (lambda: AdaptationCurveDisplay([], []), ValueError, "n_support is empty"),
+        (lambda: ScoreHistogramDisplay([1], [np.nan]), ValueError, "nan at row 0"),
+        (lambda: TimelineDisplay(3.0), ValueError, r"decision has shape \(\)"),
+        (lambda: TimelineDisplay(["low"]), TypeError, "expected one number per row"),
+        (
+            lambda: TimelineDisplay([1.0], time=["noon"]),
+            TypeError,
+            "text such as 'noon",
+        ),
+        (
+            lambda: CriticalDifferenceDisplay.from_estimators([1], None),
+            TypeError,
+            "a dict",
+        ),
+        (
+            lambda: AdaptationCurveDisplay.from_estimator(
+                UniversalDetector().fit(np.eye(9)), np.eye(9), n_support=5
+            ),
+            TypeError,
+            "n_support=5",
+        ),
     ],
 )
 def test_scores_that_are_none_are_named(call, error, message):

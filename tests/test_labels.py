@@ -5,17 +5,19 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, KFold
 
-from skmetaad import LabelsIgnoredWarning, MetaPrototypeDetector
-from skmetaad.labels import check_labels, from_pyod_labels
+from skmetaad import FewShotDetector, LabelsIgnoredWarning, MetaPrototypeDetector, Task
+from skmetaad.datasets import make_fleet
+from skmetaad.labels import check_labels, from_pyod_labels, to_pyod_labels
 
 
 @pytest.mark.parametrize(
     "y",
     [
         np.array([1, -1, 0], object),
-        np.array([1.0, "-1", 0], object),
+        np.array([1.0, -1, 0], object),
         pd.Series([1, -1, 0], dtype="Int64"),
         pd.Series([1, -1, 0], dtype="category"),
         np.array([[0.5, 1], [0.1, -1], [0.2, 0]], object)[:, 1],
@@ -27,10 +29,40 @@ def test_numbers_in_an_array_of_objects_are_labels(y):
     assert labels.tolist() == [1, -1, 0]
 
 
-@pytest.mark.parametrize("y", [["ok", "bad"], np.array(["ok", "bad"], object)])
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["ok", "bad"],
+        np.array(["ok", "bad"], object),
+        ["1", "-1"],
+        pd.Series(["1", "-1"]),
+        np.array([1, "-1"], object),
+    ],
+)
 def test_text_is_ignored_and_called_so(y):
-    with pytest.warns(LabelsIgnoredWarning, match="text such as 'ok'.*-1 .outlier"):
+    with pytest.warns(LabelsIgnoredWarning, match="text such as '.*-1 .outlier"):
         assert check_labels(y) is None
+
+
+def test_booleans_are_no_labels_of_a_task_in_whatever_array():
+    with pytest.raises(ValueError, match="y of task 'a' is boolean"):
+        Task("a", np.ones((2, 1)), np.array([True, False], object))
+
+
+def test_text_that_is_ignored_holds_no_row_out():
+    fleet = make_fleet(n_tasks=4, n_rows=40, random_state=0)
+    det = MetaPrototypeDetector(n_iter=2, n_calibration_networks=0, random_state=0)
+    one = FewShotDetector(FrozenEstimator(det.fit(fleet[:3])))
+    X, y = fleet[3].X, fleet[3].y.astype(str)
+    with pytest.warns(LabelsIgnoredWarning):
+        found = one.fit_predict(X, pd.Series(y))
+    np.testing.assert_array_equal(found, one.fit_predict(X))
+
+
+@pytest.mark.parametrize("convert", [from_pyod_labels, to_pyod_labels])
+def test_masked_labels_are_not_converted(convert):
+    with pytest.raises(ValueError, match="y masks some values"):
+        convert(np.ma.array([1, 0, 1], mask=[0, 1, 0]))
 
 
 @pytest.mark.parametrize("missing", [np.nan, None, pd.NA])

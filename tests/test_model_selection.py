@@ -519,3 +519,10 @@ def test_decision_values_without_a_number_are_named(fleet):
     for metric in ("roc_auc", "average_precision"):
         with pytest.raises(ValueError, match="NaN"):
             few_shot_scores(Lost(), fleet, metric=metric)
+
+
+def test_groups_of_tasks_may_be_any_iterable_and_none_at_all():
+    tasks = make_fleet(n_tasks=4, n_rows=10, random_state=0)
+    splits = TaskKFold(2).split(tasks, groups=(i % 2 for i in range(4)))
+    assert [test.tolist() for _, test in splits] == [[1, 3], [0, 2]]
+    assert LeaveOneTaskOut().get_n_splits([], groups=[]) == 0

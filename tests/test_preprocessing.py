@@ -321,3 +321,25 @@ def test_a_pipeline_that_centers_scores_a_drawing_the_same_anywhere():
     np.testing.assert_allclose(
         adapted.decision_function(moved), adapted.decision_function(X[5:12]), rtol=1e-9
     )
+
+
+def test_a_fit_that_fails_leaves_the_transformer_as_it_was():
+    X = np.random.default_rng(0).normal(size=(8, 4))
+    task, y = np.repeat(["a", "b"], 4), np.repeat([-1, 1], 4)
+    per_task = PerTaskTransformer().fit(X, task=task)
+    with pytest.raises(ValueError, match="task 'a' labels every row"):
+        per_task.fit(X[:, :2], y, task=task)
+    assert per_task.transform(X, task=task).shape == X.shape
+    center = CenterPictures((2, 2)).fit(X)
+    with pytest.raises(ValueError, match="image_shape"):
+        center.fit(X[:, :3])
+    assert center.transform(X).shape == X.shape
+
+
+def test_hidden_values_are_not_learned_from():
+    X = np.ma.array(np.ones((4, 2)), mask=np.eye(4, 2))
+    with pytest.raises(ValueError, match="X masks some values"):
+        PerTaskTransformer().fit(X)
+    y = np.ma.array([1, 1, 1, 1], mask=[0, 0, 0, 1])
+    with pytest.raises(ValueError, match="y masks some values"):
+        PerTaskTransformer().fit(X.data, y)

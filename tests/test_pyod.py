@@ -497,3 +497,8 @@ def test_detectors_that_rank_rows_together_see_those_of_the_task_alone(fleet):
     inliers = a.X if a.y is None else a.X[a.y != -1]
     theirs = made("ECOD").fit(inliers).decision_function(rows[0])
     np.testing.assert_allclose(found[:15], -theirs)
+
+
+def test_a_share_of_outliers_has_to_be_given():
+    with pytest.raises(TypeError, match="contamination=None"):
+        to_pyod(UniversalDetector(), contamination=None)

@@ -73,3 +73,15 @@ def test_one_long_support_is_joined_without_further_copies():
             det.adapt(own).score_samples(own),
             atol=1e-4,
         )
+
+
+def test_equal_rows_of_different_labels_do_not_depend_on_their_order():
+    rng = np.random.default_rng(0)
+    X = rng.integers(3, size=(300, 4)).astype(float)
+    y = rng.choice([-1, 0, 1], 300, p=[0.1, 0.5, 0.4])
+    det = UniversalDetector(max_support=50).fit(X)
+    order = rng.permutation(300)
+    one, other = det.adapt(X, y), det.adapt(X[order], y[order])
+    np.testing.assert_allclose(
+        one.decision_function(X), other.decision_function(X), atol=1e-9
+    )

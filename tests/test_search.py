@@ -237,6 +237,11 @@ def test_many_tasks_through_a_pipeline(fleet, arrays):
         np.testing.assert_allclose(found[ids == one.id], want, rtol=1e-4, atol=1e-5)
 
 
+def test_a_class_is_nothing_to_adapt():
+    with pytest.raises(TypeError, match="expected a fitted meta-detector"):
+        adapt(MetaPrototypeDetector, np.eye(3))
+
+
 def test_what_cannot_be_adapted_is_named(fleet):
     with pytest.raises(TypeError, match="IsolationForest"):
         adapt(IsolationForest().fit(fleet[0].X), fleet[0].X)

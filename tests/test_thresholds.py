@@ -360,3 +360,29 @@ def test_a_fleet_of_tasks_of_two_rows_does_not_flag_most_of_a_larger_one():
 def test_scores_and_shares_that_cannot_be_are_named(scores, share, message):
     with pytest.raises(ValueError, match=message):
         own_quantile(scores, share)
+
+
+def test_scores_that_are_none_have_no_quantile():
+    found = own_quantile([[-np.inf, 2, 3, 4], [np.nan, np.inf, 5, 5]], 0.5)
+    np.testing.assert_array_equal(found, [3, 5])
+    assert np.isnan(own_quantile(np.empty((3, 0)), 0.1)).all()
+
+
+@pytest.mark.parametrize(
+    ("own", "scores", "message"),
+    [
+        ([1.0], [[1.0], [2.0]], r"scores has shape \(2, 1\), own \(1,\)"),
+        ([1.0], [[]], r"shape \(1, 0\)"),
+        ([1.0], [[np.nan]], "holds NaN"),
+    ],
+)
+def test_fleets_that_tell_nothing_are_named(own, scores, message):
+    with pytest.raises(ValueError, match=message):
+        fleet_offsets(own, scores, 0.1)
+    with pytest.raises(ValueError, match=f"outlier_scores.*{message[6:]}"):
+        balanced_offsets([1.0] * len(own), [[1.0]] * len(own), scores)
+
+
+def test_a_share_of_a_fleet_is_one():
+    with pytest.raises(ValueError, match="contamination=1.5"):
+        fleet_offsets([1.0], [[1.0]], 1.5)

@@ -480,3 +480,16 @@ def test_the_unit_of_a_table_does_not_matter(unit):
     scores = UniversalDetector().fit(X).score_samples(X)
     scaled = UniversalDetector().fit(X * unit).score_samples(X * unit)
     np.testing.assert_allclose(scaled, scores, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("n_iter", 0, ValueError),
+        ("n_draws", 1.5, TypeError),
+        ("n_members", "a", TypeError),
+    ],
+)
+def test_numbers_of_training_are_checked(tables, name, value, error):
+    with pytest.raises(error, match=f"{name}={value!r}"):
+        UniversalDetector().meta_fit(tables, **{name: value})

@@ -3,7 +3,6 @@
 import argparse
 import shlex
 import sys
-from zipfile import BadZipFile
 
 from skmetaad._compare._audit import audit
 from skmetaad._compare._cache import Cache
@@ -247,7 +246,7 @@ def _collection(options):
             max_tasks=options.max_tasks,
             seed=options.seed,
         )
-    from skmetaad._compare._folders import load
+    from skmetaad._compare._folders import UNREADABLE, load
 
     try:
         return load(
@@ -261,7 +260,7 @@ def _collection(options):
         )
     except InputError:
         raise
-    except (ValueError, TypeError, OSError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(f"--tasks {options.tasks}: {error}") from error
 
 

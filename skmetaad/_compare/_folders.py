@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from skmetaad._compare._data import (
 )
 from skmetaad._compare._images import is_omniglot, omniglot
 from skmetaad.datasets import load_directory
+from skmetaad.datasets._directory import UNREADABLE
 from skmetaad.tasks import Task, TaskCollection
 
 # Tasks that a note names.
@@ -164,7 +164,7 @@ def _is_split(path, name):
     try:
         with np.load(path / f"{name}.npz", allow_pickle=False) as file:
             return "X_train" in file.files
-    except (OSError, EOFError, ValueError, TypeError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"--tasks {path}: {name}.npz is no archive of arrays ({error}): expected "
             "what numpy.savez writes."

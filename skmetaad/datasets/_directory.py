@@ -1,5 +1,6 @@
 """Tasks from a folder of npz files."""
 
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -9,6 +10,8 @@ from skmetaad.labels import from_pyod_labels
 from skmetaad.tasks import Task, TaskCollection
 
 PARTS = ("all", "train", "test")
+# What a file that cannot be used raises.
+UNREADABLE = (ValueError, TypeError, EOFError, OSError, BadZipFile, zlib.error)
 
 
 def load_directory(path, *, part="all", pattern="**/*.npz"):
@@ -56,7 +59,12 @@ def load_directory(path, *, part="all", pattern="**/*.npz"):
     folder = Path(path)
     if not folder.is_dir():
         raise FileNotFoundError(f"path={str(path)!r}: expected a folder of npz files.")
-    files = sorted(file for file in folder.glob(pattern) if file.is_file())
+    try:
+        files = sorted(file for file in folder.glob(pattern) if file.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise ValueError(
+            f"pattern={pattern!r}: expected one of files in the folder ({error})."
+        ) from error
     if not files:
         raise FileNotFoundError(f"path={str(path)!r} holds no file like {pattern!r}.")
     tasks = []
@@ -65,7 +73,7 @@ def load_directory(path, *, part="all", pattern="**/*.npz"):
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 task = _task(name, arrays, part)
-        except (ValueError, TypeError, EOFError, OSError, BadZipFile) as error:
+        except UNREADABLE as error:
             raise ValueError(f"{str(file)!r} cannot be used: {error}") from error
         if task is not None:
             tasks.append(task)

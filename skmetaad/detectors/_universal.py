@@ -14,11 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._compat import Interval, StrOptions
 from skmetaad._held_out import learned_offsets
+from skmetaad._making import check_count
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core import doubt, explain, scorer, universal
 from skmetaad.core.state import as_device, computing_on, to_tensor, to_tensors
 from skmetaad.detectors import _universal_training as training
 from skmetaad.detectors._device import OnDevice, on_own_device
+from skmetaad.tasks import as_collection
 
 __all__ = ["UniversalDetector"]
 
@@ -200,14 +202,18 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
         Raises
         ------
         ValueError
-            When fewer than two tasks have both inliers and outliers.
+            When fewer than two tasks have both inliers and outliers, or a number is
+            less than 1.
+        TypeError
+            When a number is not an int.
         """
+        counts = {"n_iter": n_iter, "n_draws": n_draws, "n_members": n_members}
+        for name, value in counts.items():
+            check_count(name, value)
         weights = training.meta_train(
             tasks,
             self.random_state,
-            n_iter=n_iter,
-            n_draws=n_draws,
-            n_members=n_members,
+            **counts,
         )
         params = {**self.get_params(deep=False), "weights": weights}
         return type(self)(**params)
@@ -260,6 +266,30 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
         )
 
     # ------------------------------------------------------------------------- hooks
+
+    def _judge(self, rows):
+        super()._judge(rows)
+        self._columns = dict(zip(rows.ids, rows.columns, strict=False))
+
+    def _by_task(self, X, task, function, shape=()):
+        check_is_fitted(self)
+        for one in as_collection(X) or ():
+            self._check_columns(one)
+        return super()._by_task(X, task, function, shape)
+
+    def _check_columns(self, task):
+        """Raise where a task comes in other columns than those adapted to."""
+        n, names = self._columns.get(task.id, (task.n_features, None))
+        if task.n_features != n:
+            raise ValueError(
+                f"task {task.id!r} has {task.n_features} columns: expected {n}, as "
+                "when it was adapted to."
+            )
+        if names and task.feature_names and names != task.feature_names:
+            raise ValueError(
+                f"task {task.id!r} has the columns {task.feature_names}: expected "
+                f"{names}, as when it was adapted to."
+            )
 
     def _meta_fit(self, X, y, code, rng):
         return _loaded(self.weights)

@@ -208,6 +208,10 @@ class AdaptationCurveDisplay:
 
 def _usable(n_support, most, name):
     """Return the numbers of rows that all tasks have, half of their inliers at most."""
+    if not np.iterable(n_support):
+        raise TypeError(
+            f"n_support={n_support!r}: expected a sequence of numbers of rows."
+        )
     for k in n_support:
         check_count("n_support", k)
     above = [k for k in n_support if k > most]

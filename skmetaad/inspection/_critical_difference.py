@@ -20,7 +20,8 @@ class CriticalDifferenceDisplay:
     ----------
     scores : dict of str to array-like of shape (n_tasks,), or to dict
         The score of each method on the same tasks, higher = better; or what
-        `few_shot_scores` returned for each, {task id: score}, in any order.
+        `few_shot_scores` returned for each, {task id: score}, in any order, or a Series
+        of pandas with task ids as its index.
     alpha : float, default=0.05
         Level of the tests, all pairs together.
 
@@ -95,7 +96,8 @@ class CriticalDifferenceDisplay:
         ----------
         scores : dict of str to array-like of shape (n_tasks,), or to dict
             The score of each method on the same tasks, higher = better; or what
-            `few_shot_scores` returned for each, {task id: score}, in any order.
+            `few_shot_scores` returned for each, {task id: score}, in any order, or a
+            Series of pandas with task ids as its index.
         alpha : float, default=0.05
             Level of the tests, all pairs together.
         ax : matplotlib Axes, default=None
@@ -161,6 +163,10 @@ class CriticalDifferenceDisplay:
         display : CriticalDifferenceDisplay
             What was drawn.
         """
+        if not isinstance(estimators, dict):
+            raise TypeError(
+                f"estimators={estimators!r}: expected a dict, {{name: detector}}."
+            )
         options = {"task": task, "n_support": n_support, "metric": metric}
         options |= {"n_repeats": n_repeats, "random_state": one_seed(random_state)}
         options["chronological"] = chronological
@@ -229,6 +235,10 @@ class CriticalDifferenceDisplay:
 
 def _by_task(scores):
     """Return scores with tasks in one order, and the task ids or None."""
+    scores = {  # a Series of pandas has ids too
+        name: dict(one.items()) if hasattr(one, "items") else one
+        for name, one in scores.items()
+    }
     if not any(isinstance(one, dict) for one in scores.values()):
         return scores, None
     if not all(isinstance(one, dict) for one in scores.values()):

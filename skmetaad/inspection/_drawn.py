@@ -53,13 +53,29 @@ def same_length(**arrays):
     return found.values()
 
 
+def decision_values(decision):
+    """Return decision values as numbers, or raise an error that says why not."""
+    try:
+        found = np.asarray(decision, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"decision={decision!r}: expected one number per row."
+        ) from None
+    if found.ndim != 1:
+        raise ValueError(
+            f"decision has shape {found.shape}: expected one number per row."
+        )
+    check_finite(found, [f"row {i}" for i in range(len(found))], "decision values")
+    return found
+
+
 def check_finite(values, names, what="scores"):
     """Raise a ValueError that names the first value that is not finite."""
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise ValueError(
-            f"{what} have {values[bad[0]]} at {names[bad[0]]}: expected finite scores; "
-            "leave such tasks out."
+            f"{what} have {values[bad[0]]} at {names[bad[0]]}: expected finite "
+            "numbers; leave such out."
         )
 
 

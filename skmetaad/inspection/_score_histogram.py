@@ -7,6 +7,7 @@ from skmetaad.inspection._drawn import (
     NORMAL,
     OUTLIER,
     axes,
+    decision_values,
     judged,
     named,
     same_length,
@@ -48,7 +49,7 @@ class ScoreHistogramDisplay:
     """
 
     def __init__(self, y, decision, *, name=None):
-        y, self.decision = same_length(y=y, decision=decision)
+        y, self.decision = same_length(y=y, decision=decision_values(decision))
         self.y = warned_labels(y, len(y), "y")
         self.name = name
 

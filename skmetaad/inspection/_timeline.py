@@ -6,6 +6,7 @@ from skmetaad.inspection._drawn import (
     NORMAL,
     OUTLIER,
     axes,
+    decision_values,
     judged,
     named,
     same_length,
@@ -52,10 +53,16 @@ class TimelineDisplay:
     """
 
     def __init__(self, decision, y=None, *, time=None, name=None):
-        n = len(np.asarray(decision))
+        decision = decision_values(decision)
+        n = len(decision)
         time = np.arange(n) if time is None else time
         y = np.zeros(n, np.int8) if y is None else y
         self.decision, y, self.time = same_length(decision=decision, y=y, time=time)
+        if any(isinstance(one, str) for one in self.time[:1]):
+            raise TypeError(
+                f"time holds text such as {str(self.time[0])!r}: expected numbers or "
+                "times."
+            )
         self.y = warned_labels(y, len(y), "y")
         self.name = name
 

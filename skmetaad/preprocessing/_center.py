@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skmetaad._compat import Interval
+from skmetaad._restore import restored_on_error
 from skmetaad._rows import check_features, picture_shape
 
 
@@ -88,11 +89,12 @@ class CenterPictures(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         given = np.shape(X)[1:] if getattr(X, "ndim", 2) in (3, 4) else None
-        X = check_features(self, X, reset=True)
-        n_features, side = X.shape[1], isqrt(X.shape[1])
-        if given is None:
-            given = (side, side) if side**2 == n_features else (1, n_features)
-        self.image_shape_ = picture_shape(self.image_shape, given, n_features)
+        with restored_on_error(self):
+            n_features = check_features(self, X, reset=True).shape[1]
+            side = isqrt(n_features)
+            if given is None:
+                given = (side, side) if side**2 == n_features else (1, n_features)
+            self.image_shape_ = picture_shape(self.image_shape, given, n_features)
         return self
 
     def transform(self, X):

@@ -18,7 +18,8 @@ from sklearn.utils.validation import (
 
 from skmetaad._as_given import is_frame
 from skmetaad._compat import safe_indexing
-from skmetaad._ids import factorize, lookup, rows_by_code
+from skmetaad._ids import factorize, lookup, refuse_masked, rows_by_code
+from skmetaad._restore import restored_on_error
 
 
 def _inner_has(name):
@@ -97,7 +98,8 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
                 f"transformer={inner!r}: expected a transformer, with fit and "
                 "transform, or None."
             )
-        return self._fit_parts(_checked(self, X, reset=True), y, task)
+        with restored_on_error(self):
+            return self._fit_parts(_checked(self, X, reset=True), y, task)
 
     def transform(self, X, *, task=None):
         """Transform each row by its task's transformer.
@@ -225,6 +227,7 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         inner = self._inner()
         code, ids = factorize(task, len(X))
         if y is not None:
+            refuse_masked(y, "y", "0 where a label is missing")
             kept = column_or_1d(y, warn=True) != -1
             check_consistent_length(X, kept)
             for i in np.setdiff1d(code, code[kept]):
@@ -253,6 +256,7 @@ def _checked(transformer, X, *, reset):
     if is_frame(X):
         validate_data(transformer, X, skip_check_array=True, reset=reset)
         return X
+    refuse_masked(X, "X", "NaN where a value is missing")
     return validate_data(
         transformer,
         X,
