@@ -185,14 +185,17 @@ def test_pictures_of_unseen_classes_are_told_apart():
 @pytest.mark.parametrize("algorithm", ["maml", "fomaml", "anil", "meta-sgd"])
 def test_every_algorithm_learns(algorithm):
     fleet = make_fleet(n_tasks=40, random_state=0)
-    det = MAMLClassifierDetector(algorithm=algorithm, random_state=0).fit(fleet[:30])
+    det = MAMLClassifierDetector(
+        algorithm=algorithm, n_calibration_networks=0, random_state=0
+    ).fit(fleet[:30])
     scores = few_shot_scores(det, fleet[30:], n_support=10)
     assert np.mean(list(scores.values())) > 0.97
 
 
 def test_labelled_outliers_in_the_support_help():
     fleet = make_fleet(n_tasks=40, random_state=0)
-    det = MAMLClassifierDetector(random_state=0).fit(fleet[:30])
+    det = MAMLClassifierDetector(n_calibration_networks=0, random_state=0)
+    det.fit(fleet[:30])
     new = fleet[30]
     normal, odd = new.X[new.y == 1], new.X[new.y == -1]
     rows, y = [*normal[:5], odd[0]], [1] * 5 + [-1]
