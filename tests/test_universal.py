@@ -147,6 +147,9 @@ def test_the_oddest_rows_and_the_order_of_scores_by_hand():
     found = doubt.reordered(first, second, present)
     # Ranks 1, 3.5, 3.5, none, 2 of the values 1, 2, 3, 5.
     assert found.tolist() == [[1.0, 4.0, 4.0, 8.0, 2.0]]
+    # Ties stay ties where rounding differs, as it does with the place in a batch.
+    uneven = second.double() + 1e-14 * torch.arange(second.shape[1])
+    torch.testing.assert_close(doubt.reordered(first, uneven, present), found)
 
 
 def test_any_other_value_of_a_constant_column_counts_by_its_rarity():

@@ -11,6 +11,8 @@ from skmetaad.core.scorer import Inputs
 
 # Fewer rows are too few to set any aside.
 ENOUGH_ROWS = 20
+# Scores that differ by less are equal but for rounding.
+ROUNDING = 1e-9
 
 
 def look_again(
@@ -68,7 +70,7 @@ def reordered(first: Tensor, second: Tensor, present: Tensor) -> Tensor:
     """
     ordered = first.masked_fill(~present, torch.inf).sort(1).values
     total = torch.nn.functional.pad(ordered.cumsum(1), (1, 0))
-    key = second.masked_fill(~present, torch.inf)
+    key = (second / ROUNDING).round().masked_fill(~present, torch.inf)
     ranked = key.sort(1).values
     low = torch.searchsorted(ranked, key)
     high = torch.searchsorted(ranked, key, right=True)
