@@ -130,9 +130,13 @@ def _drawn_and_judged(judges, rows, rng, sampler, n_episodes, *, all_rows):
     own, scores = map(np.concatenate, zip(*judged, strict=True))
     # Inner loops may leave the finite numbers on tasks they were not trained on.
     finite = np.isfinite(scores).all(axis=1)
-    if finite.any():
-        own, scores = own[finite], scores[finite]
-    return own, scores, n_inliers
+    if not finite.any():
+        raise ValueError(
+            f"{type(judges[0][0]).__name__} has no finite scores for any of the tasks "
+            "drawn to learn thresholds on: expected rows nearer to those that networks "
+            "were trained on, or smaller inner rates."
+        )
+    return own[finite], scores[finite], n_inliers
 
 
 def _judged(detector, rows, drawn, query):

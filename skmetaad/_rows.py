@@ -25,7 +25,7 @@ class Rows:
     """Validated rows: values, labels or None, task codes 0..T-1, and the task ids.
 
     `ids` is empty when no task was named: then all rows have code 0. `columns` has the
-    number and names of each task's columns, where they came as tasks.
+    number and names of each task's columns.
     """
 
     X: np.ndarray
@@ -89,7 +89,8 @@ def widened(tasks, min_width=1):
 
 def check_rows(estimator, X, y, task, *, reset):
     """Validate rows, labels and task ids; raise where a task has outliers only."""
-    columns = columns_of(as_collection(X) or ())
+    tasks = as_collection(X)  # a list of tasks only once: that may warn
+    X = X if tasks is None else tasks
     X, y, task = unpack(X, y, task, int(estimator._any_width))
     X = check_features(estimator, X, reset=reset)
     if reset and X.dtype == np.float64:
@@ -109,12 +110,28 @@ def check_rows(estimator, X, y, task, *, reset):
                 f"{where} labels every row as an outlier (-1): expected at least "
                 "one inlier or unlabelled row."
             )
+    if tasks is None:
+        names = getattr(estimator, "feature_names_in_", None)
+        own = X.shape[1], None if names is None else tuple(names)
+        return Rows(X, y, code, ids, (own,) * len(ids))
+    columns = tuple((one.n_features, one.feature_names) for one in tasks)
     return Rows(X, y, code, ids, columns)
 
 
-def columns_of(tasks):
-    """Return the number and names of each task's columns."""
-    return tuple((task.n_features, task.feature_names) for task in tasks)
+def check_columns(tasks, known):
+    """Raise where a task comes in other columns than those that are known of its id."""
+    for task in tasks:
+        n, names = known.get(task.id, (task.n_features, None))
+        if task.n_features != n:
+            raise ValueError(
+                f"task {task.id!r} has {task.n_features} columns: expected {n}, as "
+                "when it was adapted to."
+            )
+        if names and task.feature_names and names != task.feature_names:
+            raise ValueError(
+                f"task {task.id!r} has the columns {task.feature_names}: expected "
+                f"{names}, as when it was adapted to."
+            )
 
 
 def check_features(estimator, X, *, reset):
@@ -227,10 +244,11 @@ def thin(rows, max_rows):
     rows picks those that stay.
     """
     outlier = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
-    order = _by_content(rows.X, rows.code * 2 + outlier)
+    group = rows.code * 2 + outlier
+    order = _by_content(rows.X, group)
     if rows.y is not None and (rows.y == 0).any():
-        order = _equal_by_label(rows.X, rows.y, order)
-    group = rows.code[order] * 2 + outlier[order]
+        order = _equal_by_label(rows.X, rows.y, group, order)
+    group = group[order]
     start = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
     sizes = np.diff(np.r_[start, len(order)])
     if sizes.max() > max_rows:
@@ -270,11 +288,12 @@ def _by_content(X, group):
     return order
 
 
-def _equal_by_label(X, y, order):
-    """Return the order with rows that hold the same sorted by label."""
+def _equal_by_label(X, y, group, order):
+    """Return the order with equal rows of a group sorted by label."""
     one, next_one = X[order[:-1]], X[order[1:]]
     same = (one == next_one) | (np.isnan(one) & np.isnan(next_one))
-    run = np.cumsum(np.r_[True, ~same.all(axis=1)])
+    same = same.all(axis=1) & (group[order[:-1]] == group[order[1:]])
+    run = np.cumsum(np.r_[True, ~same])
     return order[np.lexsort((y[order], run))]
 
 

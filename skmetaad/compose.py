@@ -101,7 +101,7 @@ def held_out_scores(estimator, adapted, X, y=None, *, method="score_samples"):
     scores = getattr(adapted, method)(X)
     with warnings.catch_warnings():  # adapting has given it
         warnings.simplefilter("ignore", LabelsIgnoredWarning)
-        y = check_labels(y, n_rows=len(scores))
+        y = check_labels(None if y is None else np.ravel(y), n_rows=len(scores))
     y = np.ones(len(scores)) if y is None else y
     rows = np.flatnonzero(y != -1)
     n_folds = min(5, len(rows))

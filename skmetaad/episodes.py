@@ -130,7 +130,7 @@ class EpisodeSampler:
         chronological=False,
     ):
         code = np.asarray(code)
-        if len(code) and code.dtype.kind not in "iu":
+        if code.dtype.kind not in "iu":
             raise TypeError(
                 f"code has dtype {code.dtype}: expected task codes, ints from 0 on."
             )
@@ -215,11 +215,9 @@ class EpisodeSampler:
         """
         pool = self._pool(tasks)
         task = rng.choice(pool, n_episodes, replace=n_episodes > len(pool))
-        # No more columns than rows there are.
-        n_support = min(self._draw_n_support(rng), int(self._inliers.count.max()))
+        n_support = self._draw_n_support(rng)
         low, high = _bounds(self.n_support_outliers)
         n_extra = int(rng.integers(low, high + 1)) if low < high else low
-        n_extra = min(n_extra, int(self._outliers.count.max()))
         n_out = 0 if self.negatives_ == "synthetic" else self.n_query // 2
         own_out = n_out if self.negatives_ == "labels" else 0
         n_in = self.n_query - n_out

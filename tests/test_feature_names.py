@@ -9,6 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmetaad import (
+    LabelsIgnoredWarning,
     MetaPrototypeDetector,
     UniversalDetector,
     adapt,
@@ -124,6 +125,7 @@ def test_a_detector_of_any_columns_keeps_each_tasks_to_theirs():
     # Tables whose columns happen to be as many need not share them.
     mixed = [named()[0], named(NAMES[::-1])[1]]
     det.fit(mixed).predict(mixed)
+    det.predict(mixed[1:])
     with pytest.raises(ValueError, match="task 'a' has the columns"):
         det.predict(named(NAMES[::-1])[:1])
 
@@ -135,6 +137,27 @@ def test_a_table_of_another_width_than_adapted_to_is_refused(name, n, known):
     det.predict(tasks[::-1])
     with pytest.raises(ValueError, match=f"'{name}' has {n} columns: expected {known}"):
         det.predict([Task(name, X[:, :n])])
+    det.fit(X, task=HOSTS)
+    with pytest.raises(ValueError, match="'a' has 1 columns: expected 2"):
+        det.predict([Task("a", X[:, :1])])
+
+
+def test_tasks_of_any_columns_and_ids_come_back_from_skops():
+    skops = pytest.importorskip("skops.io")
+    tasks = [Task((1, "x"), X[:30]), Task((2, "y"), X[30:, :1])]
+    det = UniversalDetector(random_state=0).fit(tasks)
+    kept = skops.dumps(det)
+    again = skops.loads(kept, trusted=skops.get_untrusted_types(data=kept))
+    np.testing.assert_array_equal(again.predict(tasks), det.predict(tasks))
+
+
+def test_a_list_of_tasks_warns_once_of_other_labels():
+    tasks = [Task(name, X[:20], [0, 1] * 10) for name in "ab"]
+    for det in (MetaPrototypeDetector(n_iter=2), UniversalDetector()):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            det.fit(tasks)
+        assert [one.category for one in seen] == [LabelsIgnoredWarning]
 
 
 def test_rows_are_not_copied_for_their_names():

@@ -320,6 +320,11 @@ def test_scores_by_task_are_aligned():
     pd = pytest.importorskip("pandas")
     named["b"] = pd.Series(named["b"]).sort_values()
     found = CriticalDifferenceDisplay.from_predictions(named)
+    by_place = {name: pd.Series(v) for name, v in scores.items()}
+    assert CriticalDifferenceDisplay(by_place).ranks_ == found.ranks_
+    twice = {name: pd.Series(v, index=[0] * 25) for name, v in scores.items()}
+    with pytest.raises(ValueError, match="index that repeats"):
+        CriticalDifferenceDisplay(twice)
     expected = CriticalDifferenceDisplay(scores)
     assert found.ranks_ == expected.ranks_
     assert list(found.p_values_.values()) == pytest.approx(
@@ -454,7 +459,7 @@ def test_labels_of_rows_are_checked():
         (lambda: AdaptationCurveDisplay([], []), ValueError, "n_support is empty"),
         (lambda: ScoreHistogramDisplay([1], [np.nan]), ValueError, "nan at row 0"),
         (lambda: TimelineDisplay(3.0), ValueError, r"decision has shape \(\)"),
-        (lambda: TimelineDisplay(["low"]), TypeError, "expected one number per row"),
+        (lambda: TimelineDisplay(["low"]), TypeError, "holds no numbers"),
         (
             lambda: TimelineDisplay([1.0], time=["noon"]),
             TypeError,

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skmetaad import MetaPrototypeDetector, SiameseDetector, UniversalDetector
+from skmetaad import (
+    MetaPrototypeDetector,
+    SiameseDetector,
+    Task,
+    UniversalDetector,
+)
 from skmetaad._rows import Rows, thin
 
 VALUES = st.sampled_from([0.0, -1.0, 1.0, 2.5, 1e-9, 1e17, np.nan])
@@ -82,6 +87,15 @@ def test_equal_rows_of_different_labels_do_not_depend_on_their_order():
     det = UniversalDetector(max_support=50).fit(X)
     order = rng.permutation(300)
     one, other = det.adapt(X, y), det.adapt(X[order], y[order])
+    n_outliers = min(50, (y == -1).sum())
+    assert one.reference_["count"].tolist() == [50]
+    assert one.reference_["outliers"].tolist() == [n_outliers]
     np.testing.assert_allclose(
         one.decision_function(X), other.decision_function(X), atol=1e-9
     )
+
+
+def test_equal_rows_of_two_tasks_stay_with_theirs():
+    tasks = [Task(i, np.ones((90, 3)), np.tile([1, 0, -1], 30)) for i in range(2)]
+    det = UniversalDetector(max_support=20).fit(tasks)
+    assert det.state_["count"].tolist() == det.state_["outliers"].tolist() == [20, 20]

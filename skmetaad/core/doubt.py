@@ -11,7 +11,7 @@ from skmetaad.core.scorer import Inputs
 
 # Fewer rows are too few to set any aside.
 ENOUGH_ROWS = 20
-# Scores that differ by less are equal but for rounding.
+# What scores are rounded to, so that those that are equal but for rounding are ties.
 ROUNDING = 1e-9
 
 

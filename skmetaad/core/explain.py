@@ -6,9 +6,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from skmetaad.core import evidence as ev
 from skmetaad.core.evidence import State
 from skmetaad.core.scorer import GROUPS, N_EVIDENCE, Inputs
-from skmetaad.core.universal import inputs, usual_values
+from skmetaad.core.universal import (
+    N_AROUND,
+    find_own,
+    inputs,
+    standard,
+    unsquashed,
+)
 
 Anomaly = Callable[[Inputs], Tensor]
 
@@ -39,3 +46,27 @@ def without(seen: Inputs, name: str) -> Inputs:
         rows[..., start + places.start : start + places.stop] = 0.0
     values = torch.zeros_like(seen.values) if name == "values" else seen.values
     return replace(seen, rows=rows, values=values)
+
+
+def usual_values(X: Tensor, state: State, j: int) -> Tensor:
+    """Return the value (T, R) of column j in the rows nearest by all other columns.
+
+    It is the median of ten, and a value of the support, so that discrete columns stay
+    discrete; NaN where the support has none.
+    """
+    own = find_own(X, state)
+    rows, support = standard(X, state), state["support.standard"].clone()
+    column = support[..., j].clone()
+    rows[..., j] = support[..., j] = 0.0
+    d = ev.squared_distances(rows, support, ~state["present"], own)
+    _, place, near = (part[..., :N_AROUND] for part in ev.nearest(d))
+    around = column.gather(1, place.flatten(1)).view_as(place)
+    middle = around.masked_fill(~near, torch.nan).nanmedian(2).values.nan_to_num()
+    wanted = unsquashed(middle) * state["scale"][:, None, j]
+    wanted = wanted + state["center"][:, None, j]
+    ordered, known = state["sorted"][:, j].contiguous(), state["known"][:, None, j]
+    above = torch.searchsorted(ordered, wanted).minimum((known - 1).clamp_min(0))
+    below = (above - 1).clamp_min(0)
+    low, high = ordered.gather(1, below), ordered.gather(1, above)
+    found = torch.where(wanted - low < high - wanted, low, high)
+    return torch.where(known > 0, found, torch.nan)

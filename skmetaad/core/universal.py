@@ -356,30 +356,6 @@ def inputs(X: Tensor, state: State, own: Tensor | None = None) -> Inputs:
     return normalised(*raw_evidence(X, rows, state), state)
 
 
-def usual_values(X: Tensor, state: State, j: int) -> Tensor:
-    """Return the value (T, R) of column j in the rows nearest by all other columns.
-
-    It is the median of ten, and a value of the support, so that discrete columns stay
-    discrete; NaN where the support has none.
-    """
-    own = find_own(X, state)
-    rows, support = standard(X, state), state["support.standard"].clone()
-    column = support[..., j].clone()
-    rows[..., j] = support[..., j] = 0.0
-    d = ev.squared_distances(rows, support, ~state["present"], own)
-    _, place, near = (part[..., :N_AROUND] for part in ev.nearest(d))
-    around = column.gather(1, place.flatten(1)).view_as(place)
-    middle = around.masked_fill(~near, torch.nan).nanmedian(2).values.nan_to_num()
-    wanted = unsquashed(middle) * state["scale"][:, None, j]
-    wanted = wanted + state["center"][:, None, j]
-    ordered, known = state["sorted"][:, j].contiguous(), state["known"][:, None, j]
-    above = torch.searchsorted(ordered, wanted).minimum((known - 1).clamp_min(0))
-    below = (above - 1).clamp_min(0)
-    low, high = ordered.gather(1, below), ordered.gather(1, above)
-    found = torch.where(wanted - low < high - wanted, low, high)
-    return torch.where(known > 0, found, torch.nan)
-
-
 def normalised(values: Tensor, counts: Tensor, found: Tensor, state: State) -> Inputs:
     """Set evidence against the support's own."""
     labels = found[..., LABELS]

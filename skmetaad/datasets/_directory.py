@@ -11,7 +11,10 @@ from skmetaad.tasks import Task, TaskCollection
 
 PARTS = ("all", "train", "test")
 # What a file that cannot be used raises.
-UNREADABLE = (ValueError, TypeError, EOFError, OSError, BadZipFile, zlib.error)
+UNREADABLE = (
+    *(ValueError, TypeError, EOFError, OSError, BadZipFile, zlib.error),
+    *(NotImplementedError, RuntimeError),  # compressed or encrypted in unknown ways
+)
 
 
 def load_directory(path, *, part="all", pattern="**/*.npz"):
@@ -61,7 +64,7 @@ def load_directory(path, *, part="all", pattern="**/*.npz"):
         raise FileNotFoundError(f"path={str(path)!r}: expected a folder of npz files.")
     try:
         files = sorted(file for file in folder.glob(pattern) if file.is_file())
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, IndexError, NotImplementedError) as error:
         raise ValueError(
             f"pattern={pattern!r}: expected one of files in the folder ({error})."
         ) from error

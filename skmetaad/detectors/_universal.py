@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skmetaad._compat import Interval, StrOptions
 from skmetaad._held_out import learned_offsets
 from skmetaad._making import check_count
+from skmetaad._rows import check_columns, unpack
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core import doubt, explain, scorer, universal
 from skmetaad.core.state import as_device, computing_on, to_tensor, to_tensors
@@ -133,6 +134,9 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
 
     _any_width = True
     _leaves_out_own = True
+
+    # The number and names of the columns of each task in `task_ids_`.
+    _columns = ()
 
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
@@ -269,27 +273,18 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
 
     def _judge(self, rows):
         super()._judge(rows)
-        self._columns = dict(zip(rows.ids, rows.columns, strict=False))
+        self._columns = rows.columns
 
     def _by_task(self, X, task, function, shape=()):
         check_is_fitted(self)
-        for one in as_collection(X) or ():
-            self._check_columns(one)
+        tasks = as_collection(X)
+        if tasks is not None:
+            known = dict(zip(self.task_ids_, self._columns, strict=False))
+            check_columns(tasks, known)
+            X, _, task = unpack(tasks, None, task, self.n_features_in_)
+            if not hasattr(self, "feature_names_in_"):  # tasks' own are checked
+                X = np.asarray(X)
         return super()._by_task(X, task, function, shape)
-
-    def _check_columns(self, task):
-        """Raise where a task comes in other columns than those adapted to."""
-        n, names = self._columns.get(task.id, (task.n_features, None))
-        if task.n_features != n:
-            raise ValueError(
-                f"task {task.id!r} has {task.n_features} columns: expected {n}, as "
-                "when it was adapted to."
-            )
-        if names and task.feature_names and names != task.feature_names:
-            raise ValueError(
-                f"task {task.id!r} has the columns {task.feature_names}: expected "
-                f"{names}, as when it was adapted to."
-            )
 
     def _meta_fit(self, X, y, code, rng):
         return _loaded(self.weights)

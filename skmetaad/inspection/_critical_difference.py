@@ -235,10 +235,7 @@ class CriticalDifferenceDisplay:
 
 def _by_task(scores):
     """Return scores with tasks in one order, and the task ids or None."""
-    scores = {  # a Series of pandas has ids too
-        name: dict(one.items()) if hasattr(one, "items") else one
-        for name, one in scores.items()
-    }
+    scores = {name: _by_id(name, one) for name, one in scores.items()}
     if not any(isinstance(one, dict) for one in scores.values()):
         return scores, None
     if not all(isinstance(one, dict) for one in scores.values()):
@@ -257,6 +254,19 @@ def _by_task(scores):
                 "the same tasks for all methods."
             )
     return {name: [one[i] for i in ids] for name, one in scores.items()}, ids
+
+
+def _by_id(name, scores):
+    """Return a Series of pandas that has an index of its own as a dict."""
+    index = getattr(scores, "index", None)
+    if not hasattr(scores, "items") or type(index).__name__ == "RangeIndex":
+        return scores
+    if not isinstance(scores, dict) and not index.is_unique:
+        raise ValueError(
+            f"scores of {name!r} have an index that repeats: expected one score per "
+            "task id."
+        )
+    return dict(scores.items())
 
 
 def _cliques(ordered, p_values, alpha):

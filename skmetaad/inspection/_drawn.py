@@ -59,13 +59,18 @@ def decision_values(decision):
         found = np.asarray(decision, np.float64)
     except (TypeError, ValueError):
         raise TypeError(
-            f"decision={decision!r}: expected one number per row."
+            f"decision of type {type(decision).__name__} holds no numbers: expected "
+            "one per row."
         ) from None
     if found.ndim != 1:
         raise ValueError(
             f"decision has shape {found.shape}: expected one number per row."
         )
-    check_finite(found, [f"row {i}" for i in range(len(found))], "decision values")
+    bad = np.flatnonzero(~np.isfinite(found))
+    if len(bad):
+        raise ValueError(
+            f"decision holds {found[bad[0]]} at row {bad[0]}: expected finite numbers."
+        )
     return found
 
 
@@ -74,8 +79,8 @@ def check_finite(values, names, what="scores"):
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise ValueError(
-            f"{what} have {values[bad[0]]} at {names[bad[0]]}: expected finite "
-            "numbers; leave such out."
+            f"{what} have {values[bad[0]]} at {names[bad[0]]}: expected finite scores; "
+            "leave such tasks out."
         )
 
 

@@ -58,7 +58,7 @@ class TimelineDisplay:
         time = np.arange(n) if time is None else time
         y = np.zeros(n, np.int8) if y is None else y
         self.decision, y, self.time = same_length(decision=decision, y=y, time=time)
-        if any(isinstance(one, str) for one in self.time[:1]):
+        if len(self.time) and isinstance(self.time[0], str):
             raise TypeError(
                 f"time holds text such as {str(self.time[0])!r}: expected numbers or "
                 "times."
