@@ -93,7 +93,8 @@ for detector in (KNN(n_neighbors=1), to_pyod(detectors["MetaPrototype"])):
 #
 # A single table has no related tasks to learn from. A meta-detector can be fitted to it
 # all the same, with episodes drawn from its rows, but k-NN is simpler and, with ten
-# rows, better. Here benign tumours of scikit-learn's breast cancer table are normal.
+# rows, better; ``UniversalDetector`` is pretrained for such tables. Here benign tumours
+# of scikit-learn's breast cancer table are normal.
 
 X, benign = load_breast_cancer(return_X_y=True)
 X = StandardScaler().fit(X[benign == 1][:200]).transform(X)
