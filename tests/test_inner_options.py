@@ -131,7 +131,9 @@ def test_recomputed_steps_let_gradients_reach_the_rows():
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells peaks")
-@pytest.mark.parametrize("variant", ["dense", "conv"])
+@pytest.mark.parametrize(
+    "variant", ["dense", pytest.param("conv", marks=pytest.mark.slow)]
+)
 def test_recomputed_steps_take_less_memory(variant):
     code = """
         import sys, torch

@@ -215,6 +215,7 @@ def test_steps_on_inliers_do_not_favour_what_lies_far_out():
     assert score[25:].max() < score[:25].min()
 
 
+@pytest.mark.slow
 def test_more_rows_of_a_digit_do_not_mislead():
     X, y = load_digits(return_X_y=True)
     digits = TaskCollection.from_classes(X, y)

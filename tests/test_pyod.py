@@ -279,7 +279,14 @@ def test_the_documentation_names_those_that_see_the_whole_query():
         assert {*MIXES, *FORGETS} <= words
 
 
-@pytest.mark.parametrize("name", [*MIXES, *FORGETS, "KNN", "LOF", "IForest", "GMM"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in (*MIXES, *FORGETS) if name != "SOD"),
+        pytest.param("SOD", marks=pytest.mark.slow),  # numba compiles it
+        *("KNN", "LOF", "IForest", "GMM"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 def test_what_the_support_and_the_other_query_rows_do_to_a_score(name, fleet):
     inner, (X, a, b) = made(name, **DEEP.get(name, {})), (t.X[:30] for t in fleet[:3])

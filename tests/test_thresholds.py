@@ -260,6 +260,7 @@ def test_thresholds_of_rows_in_a_row_are_learned_from_such():
     assert 0.04 < shares[1] < 0.18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [MAMLAutoencoderDetector, RelationNetworkDetector])
 def test_labelled_outliers_in_a_support_leave_false_alarms_where_they_were(cls):
     fleet = make_fleet(n_tasks=110, n_rows=100, random_state=0)
@@ -299,6 +300,7 @@ def test_calibrating_learns_from_any_number_of_tasks_of_any_width():
     assert (calibrated.adapt(tables).task_offsets_ != det.task_offsets_).all()
 
 
+@pytest.mark.slow
 def test_calibrating_on_other_tasks_mends_thresholds_set_by_seen_ones():
     """Networks that have learned few tasks by heart score these too well."""
     fleet = make_fleet(n_tasks=60, random_state=0)

@@ -62,7 +62,7 @@ class ScoreHistogramDisplay:
         y : array-like of shape (n_rows,)
             Labels: -1 outlier, +1 inlier, 0 unlabelled.
         decision : array-like of shape (n_rows,)
-            Values of `decision_function`.
+            Values of `decision_function`; finite.
         name : str, default=None
             Title of the axes.
         ax : matplotlib Axes, default=None

@@ -75,7 +75,7 @@ class TimelineDisplay:
         Parameters
         ----------
         decision : array-like of shape (n_rows,)
-            Values of `decision_function`, in time order.
+            Values of `decision_function`, in time order; finite.
         y : array-like of shape (n_rows,), default=None
             Labels: -1 outlier, +1 inlier, 0 unlabelled.
         time : array-like of shape (n_rows,), default=None
