@@ -197,7 +197,7 @@ class Hooks(metaclass=ABCMeta):
         """Apply function(state, X) to each task's rows; return it and the codes."""
         check_is_fitted(self)
         self._check_unchanged()
-        X, _, task = unpack(X, None, task, self.n_features_in_ * self._any_width)
+        X, _, task = unpack(X, None, task)
         X = check_features(self, X, reset=False)
         if task is not None:
             code = lookup(task, len(X), self.task_ids_)

@@ -46,8 +46,7 @@ def own_quantile(scores, contamination):
         raise ValueError(
             f"scores has shape {scores.shape}: expected (n_tasks, n_rows)."
         )
-    if not 0 <= contamination <= 1:
-        raise ValueError(f"contamination={contamination!r}: expected [0, 1].")
+    _check_share(contamination)
     if not scores.shape[1]:
         return np.full(len(scores), np.nan)
     known = np.isfinite(scores)
@@ -99,8 +98,7 @@ def fleet_offsets(own, scores, contamination):
     [2.0, 1.0, 1.0, 1.0]
     """
     own, scores = _of_tasks(own, scores=scores)
-    if not 0 <= contamination <= 1:
-        raise ValueError(f"contamination={contamination!r}: expected [0, 1].")
+    _check_share(contamination)
     each = np.quantile(scores, contamination, axis=1)
     away, center, spread = _about_mean(own)
     slope = np.clip(away @ each / (away @ away), 0.0, 1.0) if spread > 0 else 0.0
@@ -156,6 +154,11 @@ def balanced_offsets(own, inlier_scores, outlier_scores):
     slope = _slope_between(away, *scores) if spread > 0 else 0.0
     level = _best_cut(*[part - slope * away[:, None] for part in scores])
     return level, center, slope, spread
+
+
+def _check_share(contamination):
+    if not 0 <= contamination <= 1:
+        raise ValueError(f"contamination={contamination!r}: expected [0, 1].")
 
 
 def _of_tasks(own, **scores):

@@ -258,10 +258,11 @@ def _by_task(scores):
 
 def _by_id(name, scores):
     """Return a Series of pandas that has an index of its own as a dict."""
-    index = getattr(scores, "index", None)
-    if not hasattr(scores, "items") or type(index).__name__ == "RangeIndex":
+    if isinstance(scores, dict) or not hasattr(scores, "items"):
         return scores
-    if not isinstance(scores, dict) and not index.is_unique:
+    if type(scores.index).__name__ == "RangeIndex":  # places, not ids
+        return scores
+    if not scores.index.is_unique:
         raise ValueError(
             f"scores of {name!r} have an index that repeats: expected one score per "
             "task id."
