@@ -48,10 +48,10 @@ def ranks(X: Tensor, own: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]
     return left.mT, equal.mT, above.mT
 
 
-def rank_scores(below: Tensor, equal: Tensor, above: Tensor) -> Tensor:
-    """Return mid-ranks in (-1, 1): the share below less the share above."""
-    n = (below + equal + above).clamp_min(1).to(torch.float64)
-    return (below - above).to(torch.float64) / n
+def normal_scores(below: Tensor, equal: Tensor, above: Tensor) -> Tensor:
+    """Return the normal quantiles of mid-ranks, ((below - above) / (n + 1) + 1) / 2."""
+    n = (below + equal + above).to(torch.float64)
+    return torch.special.ndtri(0.5 + 0.5 * (below - above) / (n + 1))
 
 
 def limits(
@@ -97,14 +97,13 @@ def gaps(X: Tensor, own: Tensor, state: State) -> Tensor:
 
 
 def value_evidence(
-    X: Tensor, rows: Rows, away: Tensor, around: Tensor, near: Tensor, state: State
+    X: Tensor, rows: Rows, around: Tensor, near: Tensor, state: State
 ) -> tuple[Tensor, Tensor]:
     """Return the evidence (T, R, d, N_VALUE) of each value, and which values count.
 
     A column without spread counts where a row shows a value it never had. X holds NaN
-    for missing values, `rows` is X in all scales, `away` (T, R, d) its distance from
-    the mean, `around` (T, R, k, d) the neighbours in standard units, those that exist
-    by `near` (T, R, k).
+    for missing values, `rows` is X in all scales, `around` (T, R, k, d) the neighbours
+    in standard units, those that exist by `near` (T, R, k).
     """
     missing = X.isnan()
     scaled, own = rows.standard, rows.own
@@ -120,7 +119,7 @@ def value_evidence(
     filled = torch.where(missing, low, X)
     outside = torch.maximum(low - filled, filled - high).clamp_min(0.0) / span
     outside = outside.clamp_max(1e299)
-    partial = (1 + partial_residuals(away, own, state).sqrt()).log()
+    partial = (1 + partial_residuals(scaled, own >= 0, state).sqrt()).log()
     weight = near.to(X.dtype) / near.sum(-1, keepdim=True).clamp_min(1)
     center = torch.einsum("trk,trkd->trd", weight, around)
     residual = (1 + (scaled - center).abs() * 2).log()

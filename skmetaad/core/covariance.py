@@ -1,35 +1,40 @@
 """Mahalanobis distances and partial residuals, each row left out of its own.
 
 A support of K rows spans at most K directions: only these are kept, so that a table of
-thousands of columns costs no square of them.
+thousands of columns costs no square of them. What describes one set of rows in one
+scale is kept under a name.
 """
 
 import torch
 from torch import Tensor
 
-from skmetaad.core.evidence import State
+from skmetaad.core.evidence import State, grid
 
-RIDGES = (1e-3, 0.1, 1.0)
+# In standard units and in normal scores of all rows, and in those of the half that is
+# nearest their middle, which undetected outliers move less.
+RIDGES = {"standard": (1e-3, 0.1, 1.0), "normal": (1e-3, 0.1), "core": (1e-3, 0.1)}
+# The ridge of partial residuals, by its place.
+PARTIAL = 1
 
 
-def covariance_state(X: Tensor, present: Tensor, alive: Tensor) -> State:
+def covariance_state(X: Tensor, present: Tensor, alive: Tensor, name: str) -> State:
     """Return mean, principal axes (T, r, d), their scatter and ridges of X (T, K, d).
 
     The precision of ridge i is 1 / (s + f_i) along an axis of scatter s, and 1 / f_i in
     all directions that no axis spans.
     """
     n = present.sum(1).clamp_min(1)[:, None]
-    mean = X.sum(1) / n
+    mean = (X * present[..., None]).sum(1) / n
     centred = (X - mean[:, None]) * present[..., None]
     axes, scatter = principal_axes(centred)
     level = scatter.sum(-1) / alive.sum(-1).clamp_min(1) + 1e-9
-    floors = level[:, None] * torch.tensor(RIDGES, dtype=X.dtype) + 1e-9
+    floors = level[:, None] * torch.tensor(RIDGES[name], dtype=X.dtype) + 1e-9
     return {
-        "mean": mean,
-        "n": n.to(X.dtype),
-        "axes": axes,
-        "axes.scatter": scatter,
-        "axes.floor": floors,
+        name + ".mean": mean,
+        name + ".rows": n.to(X.dtype),
+        name + ".axes": axes,
+        name + ".scatter": scatter,
+        name + ".ridge": floors,
     }
 
 
@@ -49,46 +54,64 @@ def principal_axes(centred: Tensor) -> tuple[Tensor, Tensor]:
     return length[..., None] * (vectors.mT @ centred), scatter * real
 
 
-def precise(X: Tensor, state: State, i: int) -> Tensor:
-    """Return rows (T, R, d) times the precision of ridge i."""
-    floor = 1 / state["axes.floor"][:, i, None, None]
-    along = 1 / (state["axes.scatter"] + state["axes.floor"][:, i, None])
-    z = (X @ state["axes"].mT) * (along[:, None] - floor)
-    return z @ state["axes"] + floor * X
+def core_rows(X: Tensor, present: Tensor, state: State) -> Tensor:
+    """Return which of rows X (T, K, d) are the half nearest their mean, each left out."""
+    q = grid((mahalanobis(X, present, state, "normal")[0] + 1e-6).log())
+    q = torch.where(present, q, torch.inf)
+    last = (present.sum(1, keepdim=True) - 1).clamp_min(0) // 2
+    return present & (q <= q.sort(1).values.gather(1, last))
 
 
-def mahalanobis(X: Tensor, own: Tensor, state: State) -> tuple[list[Tensor], Tensor]:
-    """Return squared distances (T, R), one per ridge, and rows away from the mean.
+def precise(X: Tensor, state: State) -> tuple[Tensor, Tensor]:
+    """Return rows (T, R, d) times the precision in standard units, and its diagonal."""
+    axes, ridge = state["standard.axes"], state["standard.ridge"][:, PARTIAL, None]
+    weight = 1 / (state["standard.scatter"] + ridge) - 1 / ridge
+    moved = (X @ axes.mT * weight[:, None]) @ axes + X / ridge[..., None]
+    return moved, torch.einsum("trd,tr->td", axes.square(), weight) + 1 / ridge
 
-    Rows of the support are judged as if they were not in it (Sherman-Morrison).
+
+def away_from_mean(X: Tensor, left: Tensor, state: State, name: str) -> Tensor:
+    """Return rows (T, R, d) away from the mean of all, or of all others if `left`."""
+    grown = 1 + left / (state[name + ".rows"] - 1).clamp_min(1.0)
+    return (X - state[name + ".mean"][:, None]) * grown[..., None]
+
+
+def mahalanobis(X: Tensor, inside: Tensor, state: State, name: str) -> list[Tensor]:
+    """Return squared distances (T, R) of rows X (T, R, d), one per ridge.
+
+    Rows that are `inside` (T, R) are left out (Sherman-Morrison).
     """
-    left = (own >= 0).to(X.dtype)
-    n = state["n"]
-    # Leaving a row out moves the mean away from it.
-    away = (X - state["mean"][:, None]) * (1 + left / (n - 1).clamp_min(1.0))[..., None]
-    along = (away @ state["axes"].mT).square()
+    left, n = inside.to(X.dtype), state[name + ".rows"]
+    away = away_from_mean(X, left, state, name)
+    along = (away @ state[name + ".axes"].mT).square()
     rest = (away.square().sum(-1) - along.sum(-1)).clamp_min(0.0)
     found = []
-    for floor in state["axes.floor"].unbind(-1):
-        weight = 1 / (state["axes.scatter"] + floor[:, None])
-        q = (along @ weight[..., None])[..., 0] + rest / floor[:, None]
-        found.append(q * left_out(q, left, n))
-    return found, away
+    for ridge in state[name + ".ridge"].unbind(-1):
+        weight = 1 / (state[name + ".scatter"] + ridge[:, None])
+        q = (along @ weight[..., None])[..., 0] + rest / ridge[:, None]
+        found.append(q * gain(q, left, n) * (n - left).clamp_min(1.0))
+    return found
 
 
-def left_out(q: Tensor, left: Tensor, n: Tensor) -> Tensor:
+def share(left: Tensor, n: Tensor) -> Tensor:
+    """Return what times the square of a row away from the mean leaves the scatter."""
+    return left * (1 - 1 / n).clamp_min(0.5)
+
+
+def gain(q: Tensor, left: Tensor, n: Tensor) -> Tensor:
     """Return what a distance grows by when the row itself is left out."""
-    share = (1 - 1 / n).clamp_min(0.5)
-    return 1 / (1 - left * (q * share).clamp_max(0.999))
+    return 1 / (1 - (q * share(left, n)).clamp_max(0.999))
 
 
-def partial_residuals(away: Tensor, own: Tensor, state: State) -> Tensor:
-    """Return each column's squared residual given the others, in its own spread."""
-    left = (own >= 0).to(away.dtype)
-    moved = precise(away, state, 1)
-    gain = left_out((moved * away).sum(-1), left, state["n"])[..., None]
-    floor = state["axes.floor"][:, 1, None]
-    weight = 1 / (state["axes.scatter"] + floor) - 1 / floor
-    diagonal = torch.einsum("trd,tr->td", state["axes"].square(), weight)
-    diagonal = (diagonal + 1 / floor)[:, None] + left[..., None] * moved.square() * gain
-    return (moved * gain).square() / diagonal * state["n"][..., None]
+def partial_residuals(X: Tensor, inside: Tensor, state: State) -> Tensor:
+    """Return each column's squared residual given the others, in its own spread.
+
+    Rows X (T, R, d) in standard units that are `inside` (T, R) are left out.
+    """
+    left, n = inside.to(X.dtype), state["standard.rows"]
+    away = away_from_mean(X, left, state, "standard")
+    moved, diagonal = precise(away, state)
+    grown = gain((moved * away).sum(-1), left, n)[..., None]
+    added = share(left, n)[..., None] * moved.square() * grown
+    diagonal = diagonal[:, None] + added
+    return (moved * grown).square() / diagonal * (n - left).clamp_min(1.0)[..., None]

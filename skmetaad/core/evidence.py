@@ -16,7 +16,7 @@ State = dict[str, Tensor]
 Neighbours = tuple[Tensor, Tensor, Tensor]
 
 NEAR = (1, 2, 5, 10, 20)
-N_BALLS, BALL_ROWS = 64, 16
+N_BALLS, BALL_ROWS, N_FEW = 64, 16, 4
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Rows:
     """
 
     standard: Tensor
-    rank: Tensor
+    normal: Tensor
     below: Tensor
     equal: Tensor
     above: Tensor
@@ -46,6 +46,11 @@ def scramble(n: int, m: int, salt: int) -> Tensor:
         x = (x ^ ((x >> shift) & ((1 << (64 - shift)) - 1))) * factor
     x = (x >> 20) & ((1 << 40) - 1)
     return x.to(torch.float64) / (1 << 40)
+
+
+def grid(values: Tensor) -> Tensor:
+    """Round, so that equal evidence stays equal whatever it was computed beside."""
+    return (values * 1e5).round() / 1e5
 
 
 def compact(counts: Tensor, most: int) -> Tensor:
@@ -118,8 +123,8 @@ def neighbour_evidence(
     overwritten.
     """
     near, place, exists = neighbours
-    ball = ball_score(d, state, name)
     floor = state[name + ".floor"]
+    ball, few = ball_scores(d, near[..., 0], state, name)
     for k in NEAR:
         yield 0.5 * (mean_of(near[..., :k], exists[..., :k]) + floor).log()
     # In place, since these are the largest arrays of all.
@@ -132,6 +137,7 @@ def neighbour_evidence(
     around = mean_of(around, exists)
     yield 0.5 * ((mean_of(near, exists) + floor) / (around + floor)).log()
     yield ball
+    yield (few + floor.sqrt()).log()
 
 
 def neighbour_state(neighbours: Neighbours, absent: Tensor, name: str) -> State:
@@ -167,9 +173,15 @@ def ball_state(d: Tensor, state: State, name: str) -> State:
     return {name + ".radius": radius.masked_fill(~slots, -1.0), name + ".ratio": ratio}
 
 
-def ball_score(d: Tensor, state: State, name: str) -> Tensor:
-    """Return the isolation score by nearest-neighbour ensembles (T, R)."""
-    members = state["members"].long()
+def ball_scores(
+    d: Tensor, nearest_one: Tensor, state: State, name: str
+) -> tuple[Tensor, Tensor]:
+    """Return two means (T, R) over sets of rows that do not hold the row itself.
+
+    The isolation score by nearest-neighbour ensembles, and the distance to the nearest
+    of `N_FEW` rows of a set; to the nearest of all where all sets hold the row.
+    """
+    members, slots = state["members"].long(), state["slots"][:, None, None]
     T, n, k = members.shape
     to = d.gather(2, members.reshape(T, 1, n * k).expand(-1, d.shape[1], -1))
     to = to.view(T, -1, n, k)
@@ -178,9 +190,11 @@ def ball_score(d: Tensor, state: State, name: str) -> Tensor:
     ratio = state[name + ".ratio"][:, None].expand(-1, d.shape[1], -1, -1)
     ratio = ratio.gather(3, place[..., None])[..., 0]
     score = torch.where(found.isfinite(), ratio, 1.0)
-    # A set that holds the row itself, which is infinitely far, does not count.
-    valid = ~(to.isposinf() & state["slots"][:, None, None]).any(-1)
-    return (score * valid).sum(-1) / valid.sum(-1).clamp_min(1)
+    valid = ~(to.isposinf() & slots).any(-1)
+    few = to[..., :N_FEW].masked_fill(~slots[..., :N_FEW], torch.inf).amin(-1)
+    few = mean_of(torch.where(valid, few, 0.0).sqrt(), valid)
+    few = torch.where(valid.any(-1), few, nearest_one.sqrt())
+    return mean_of(score, valid), few
 
 
 def log_size(count: Tensor) -> Tensor:

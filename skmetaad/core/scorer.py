@@ -11,15 +11,15 @@ from skmetaad.core import columns as by_column
 
 # Places of each group of evidence; what is seen of values closes the list.
 GROUPS = {
-    "neighbours": range(0, 16),
-    "covariance": range(16, 19),
-    "trees": range(19, 21),
-    "pairs": range(21, 24),
-    "labels": range(24, 26),
-    "values": range(26, 26 + 3 * by_column.N_VALUE),
+    "neighbours": range(0, 18),
+    "covariance": range(18, 25),
+    "trees": range(25, 27),
+    "pairs": range(27, 30),
+    "labels": range(30, 32),
+    "values": range(32, 32 + 3 * by_column.N_VALUE),
 }
-LABELS = slice(24, 26)
-N_EVIDENCE = 26 + 3 * by_column.N_VALUE
+LABELS = slice(30, 32)
+N_EVIDENCE = 32 + 3 * by_column.N_VALUE
 # How many of a row's strongest evidences are averaged.
 STRONGEST = (1, 3, 6, 20)
 N_CONTEXT = 8

@@ -9,7 +9,7 @@ from skmetaad.core import evidence as ev
 from skmetaad.core.evidence import Rows, State
 from skmetaad.core.scorer import LABELS, Inputs
 
-SCALES = ("standard", "rank")
+SCALES = ("standard", "normal")
 N_AROUND = 10
 # How much values of rows that count as equal may differ, in spreads, and by rounding
 # to single precision; and at most.
@@ -83,9 +83,9 @@ def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
     """Return rows (T, R, d), NaN where a value is missing, in the two scales."""
     scaled = standard(X, state)
     counts = by_column.ranks(X, own, state)
-    rank = by_column.rank_scores(*counts)
-    rank = torch.where(X.isnan() | ~state["alive"][:, None], 0.0, rank)
-    return Rows(scaled, rank, *counts, own)
+    normal = by_column.normal_scores(*counts)
+    normal = torch.where(X.isnan() | ~state["alive"][:, None], 0.0, normal)
+    return Rows(scaled, normal, *counts, own)
 
 
 def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
@@ -110,10 +110,11 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     own = torch.arange(K).expand(len(X), K)
     alive = state["alive"]
     scaled = standard(support, state) * present[..., None]
-    state |= covariance.covariance_state(scaled, present, alive)
+    state["n"] = n.clamp_min(1)[:, None].to(X.dtype)
     rows = in_scales(support, own, state)
     for name in SCALES:
         state["support." + name] = getattr(rows, name) * present[..., None]
+    state |= covariance_states(state)
     levels, around = neighbour_states(state, own)
     state |= levels
     state |= forest.forest_state(scaled, n, alive)
@@ -203,6 +204,17 @@ def in_like_units(spread: Tensor, alive: Tensor) -> Tensor:
     return (weight * mean + (1 - weight) * level).exp()
 
 
+def covariance_states(state: State) -> State:
+    """Return what the covariances need: of the two scales, and of the core rows."""
+    made, present, alive = {}, state["present"], state["alive"]
+    for name in SCALES:
+        rows = state["support." + name]
+        made |= covariance.covariance_state(rows, present, alive, name)
+    core = covariance.core_rows(rows, present, made)
+    made |= covariance.covariance_state(rows, core, alive, "core")
+    return made | {"core": core}
+
+
 def neighbour_states(state: State, own: Tensor) -> tuple[State, Around]:
     """Return distances' levels and the balls, and neighbours, in every scale."""
     absent, around = ~state["present"], {}
@@ -260,8 +272,7 @@ def raw_evidence(
         if name == "standard":
             _, place, near = (part[..., :N_AROUND] for part in neighbours)
         found.extend(ev.neighbour_evidence(d, neighbours, state, name))
-    from_mean, away = covariance.mahalanobis(rows.standard, rows.own, state)
-    found.extend((q + 1e-6).log() for q in from_mean)
+    found.extend((q + 1e-3).log() for q in from_means(rows, state))
     found.append(forest.forest_score(rows.standard, rows.own, state))
     n_alive = state["alive"].sum(1).clamp_min(1)[:, None]
     found.append((rows.standard.square().sum(-1) / n_alive + 0.01).log())
@@ -273,9 +284,22 @@ def raw_evidence(
     T, R, d_ = rows.standard.shape
     flat = place.flatten(1)[..., None].expand(-1, -1, d_)
     beside = state["support.standard"].gather(1, flat).view(T, R, -1, d_)
-    values, counts = by_column.value_evidence(X, rows, away, beside, near, state)
+    values, counts = by_column.value_evidence(X, rows, beside, near, state)
     pooled = ev.summaries(values.mT, counts[:, :, None]).flatten(2)
     return values, counts, torch.cat([torch.stack(found + against, -1), pooled], -1)
+
+
+def from_means(rows: Rows, state: State) -> list[Tensor]:
+    """Return squares (T, R) of Mahalanobis distances from three means."""
+    inside = rows.own >= 0
+    core = inside & state["core"].gather(1, rows.own.clamp_min(0))
+    kinds = {
+        "standard": (rows.standard, inside),
+        "normal": (rows.normal, inside),
+        "core": (rows.normal, core),
+    }
+    found = (covariance.mahalanobis(*kinds[name], state, name) for name in kinds)
+    return [q for squares in found for q in squares]
 
 
 def outlier_contrast(
@@ -299,7 +323,7 @@ def outlier_contrast(
 
 def own_levels(found: Tensor, present: Tensor) -> State:
     """Return the support's own evidence sorted, its level and its spread."""
-    ordered = torch.where(present[..., None], grid(found), torch.inf).sort(1).values
+    ordered = torch.where(present[..., None], ev.grid(found), torch.inf).sort(1).values
     n = present.sum(1)[:, None, None]
 
     def quantile(q: float) -> Tensor:
@@ -313,11 +337,6 @@ def own_levels(found: Tensor, present: Tensor) -> State:
         "own.level": quantile(0.5),
         "own.spread": torch.maximum(spread, tails) + 1e-2 + 2 / n[:, 0],
     }
-
-
-def grid(values: Tensor) -> Tensor:
-    """Round, so that equal evidence stays equal whatever it was computed beside."""
-    return (values * 1e5).round() / 1e5
 
 
 def context(state: State) -> Tensor:
@@ -360,7 +379,7 @@ def normalised(values: Tensor, counts: Tensor, found: Tensor, state: State) -> I
     """Set evidence against the support's own."""
     labels = found[..., LABELS]
     z = (found - state["own.level"][:, None]) / state["own.spread"][:, None]
-    value = grid(found).mT.contiguous()
+    value = ev.grid(found).mT.contiguous()
     n = state["count"][:, None, None]
     below = torch.searchsorted(state["own"], value)
     upto = torch.searchsorted(state["own"], value, right=True)

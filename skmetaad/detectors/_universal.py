@@ -38,10 +38,10 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
     r"""Pretrained detector for any numeric table, without training or tuning.
 
     A row is described by evidence that does not depend on the table's columns: its
-    distances to the nearest support rows in two scales, local density, isolation,
-    Mahalanobis distance, rarity of values and of pairs of values, residuals of each
-    column given the others. Each evidence :math:`e_i(x)` is set against its own
-    leave-one-out distribution over the support,
+    distances to the nearest support rows, in spreads and in normal quantiles of ranks,
+    local density, isolation, Mahalanobis distance, rarity of values and of pairs of
+    values, residuals of each column given the others. Each evidence :math:`e_i(x)` is
+    set against its own leave-one-out distribution over the support,
 
     .. math:: z_i = \frac{e_i(x) - median_j\, e_i(x_j)}{spread_j\, e_i(x_j)}, \qquad
               t_i = -1 - \log\frac{\#\{j : e_i(x_j) > e_i(x)\} + \frac12
