@@ -114,18 +114,23 @@ def correction(
     def layer(x: Tensor, name: str) -> Tensor:
         return x @ weights[name + ".weight"] + weights[name + ".bias"]
 
-    n_rows = seen.values.shape[1]
-    about = seen.columns[:, None].expand(-1, n_rows, -1, -1)
-    hidden = layer(torch.cat([seen.values, about], -1), "column.0").relu()
+    # What is known of a column is the same for all rows.
+    of_value, of_column = weights["column.0.weight"].split(
+        [by_column.N_VALUE, by_column.N_CONTEXT]
+    )
+    about = seen.columns @ of_column + weights["column.0.bias"]
+    hidden = (seen.values @ of_value + about[:, None]).relu()
     hidden = layer(hidden, "column.1").relu()
-    off = ~seen.counts[..., None]
-    count = seen.counts.sum(2).clamp_min(1)[..., None]
-    mean = hidden.masked_fill(off, 0.0).sum(2) / count
-    high = hidden.masked_fill(off, -1e4).amax(2).clamp_min(-1.0)
-    gate = layer(hidden, "gate").masked_fill(off, -1e4).softmax(2)
-    focus = (hidden * gate).sum(2)
+    gate, mean, high = layer(hidden, "gate"), hidden, hidden
+    if not seen.counts.all():
+        off = ~seen.counts[..., None]
+        gate, high = gate.masked_fill(off, -1e4), high.masked_fill(off, -1e4)
+        mean = mean.masked_fill(off, 0.0)
+    mean = mean.sum(2) / seen.counts.sum(2).clamp_min(1)[..., None]
+    high = high.amax(2).clamp_min(-1.0)
+    focus = (hidden * gate.softmax(2)).sum(2)
     rows = seen.rows if drop is None else seen.rows * drop
-    about = seen.context[:, None].expand(-1, n_rows, -1)
+    about = seen.context[:, None].expand(-1, seen.rows.shape[1], -1)
     x = torch.cat([rows, about, seen.means[..., 2:], mean, high, focus], -1)
     hidden = F.gelu(layer(x, "row.0"))
     hidden = hidden + F.gelu(layer(hidden, "row.1"))
