@@ -8,13 +8,36 @@ scale is kept under a name.
 import torch
 from torch import Tensor
 
-from skmetaad.core.evidence import State, grid
+from skmetaad.core.evidence import Rows, State, grid
 
 # In standard units and in normal scores of all rows, and in those of the half that is
 # nearest their middle, which undetected outliers move less.
 RIDGES = {"standard": (1e-3, 0.1, 1.0), "normal": (1e-3, 0.1), "core": (1e-3, 0.1)}
 # The ridge of partial residuals, by its place.
 PARTIAL = 1
+
+
+def around_means(state: State) -> State:
+    """Return means and covariances in both scales, those of the core, and its rows."""
+    made, present, alive = {}, state["present"], state["alive"]
+    for name in ("standard", "normal"):
+        made |= covariance_state(state["support." + name], present, alive, name)
+    X = state["support.normal"]
+    core = core_rows(X, present, made)
+    return made | covariance_state(X, core, alive, "core") | {"core": core}
+
+
+def from_means(rows: Rows, state: State) -> list[Tensor]:
+    """Return all squares (T, R) of Mahalanobis distances, support rows left out."""
+    inside = rows.own >= 0
+    core = inside & state["core"].gather(1, rows.own.clamp_min(0))
+    kinds = {
+        "standard": (rows.standard, inside),
+        "normal": (rows.normal, inside),
+        "core": (rows.normal, core),
+    }
+    found = (mahalanobis(*kinds[name], state, name) for name in kinds)
+    return [q for squares in found for q in squares]
 
 
 def covariance_state(X: Tensor, present: Tensor, alive: Tensor, name: str) -> State:
@@ -55,7 +78,7 @@ def principal_axes(centred: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def core_rows(X: Tensor, present: Tensor, state: State) -> Tensor:
-    """Return which of rows X (T, K, d) are the half nearest their mean, each left out."""
+    """Tell which of rows X (T, K, d) are the half nearest their mean, each left out."""
     q = grid((mahalanobis(X, present, state, "normal")[0] + 1e-6).log())
     q = torch.where(present, q, torch.inf)
     last = (present.sum(1, keepdim=True) - 1).clamp_min(0) // 2

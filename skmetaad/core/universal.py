@@ -101,7 +101,7 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     K = int(n.max())
     support, present = X[:, :K], torch.arange(K) < n[:, None]
 
-    state = {"present": present, "count": n}
+    state = {"present": present, "count": n, "n": n.clamp_min(1)[:, None].to(X.dtype)}
     state |= by_column.sort_columns(support, present)
     state |= moments(support, present)
     keys = torch.where(present, row_keys(support, state), torch.inf)
@@ -109,15 +109,13 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
 
     own = torch.arange(K).expand(len(X), K)
     alive = state["alive"]
-    scaled = standard(support, state) * present[..., None]
-    state["n"] = n.clamp_min(1)[:, None].to(X.dtype)
     rows = in_scales(support, own, state)
     for name in SCALES:
         state["support." + name] = getattr(rows, name) * present[..., None]
-    state |= covariance_states(state)
+    state |= covariance.around_means(state)
     levels, around = neighbour_states(state, own)
     state |= levels
-    state |= forest.forest_state(scaled, n, alive)
+    state |= forest.forest_state(state["support.standard"], n, alive)
     state["edges"] = bin_edges(state)
     state |= pairs.pair_state(bins(support, state), present, alive)
     state |= outlier_state(X, order, outlier, state)
@@ -204,17 +202,6 @@ def in_like_units(spread: Tensor, alive: Tensor) -> Tensor:
     return (weight * mean + (1 - weight) * level).exp()
 
 
-def covariance_states(state: State) -> State:
-    """Return what the covariances need: of the two scales, and of the core rows."""
-    made, present, alive = {}, state["present"], state["alive"]
-    for name in SCALES:
-        rows = state["support." + name]
-        made |= covariance.covariance_state(rows, present, alive, name)
-    core = covariance.core_rows(rows, present, made)
-    made |= covariance.covariance_state(rows, core, alive, "core")
-    return made | {"core": core}
-
-
 def neighbour_states(state: State, own: Tensor) -> tuple[State, Around]:
     """Return distances' levels and the balls, and neighbours, in every scale."""
     absent, around = ~state["present"], {}
@@ -272,7 +259,7 @@ def raw_evidence(
         if name == "standard":
             _, place, near = (part[..., :N_AROUND] for part in neighbours)
         found.extend(ev.neighbour_evidence(d, neighbours, state, name))
-    found.extend((q + 1e-3).log() for q in from_means(rows, state))
+    found.extend((q + 1e-3).log() for q in covariance.from_means(rows, state))
     found.append(forest.forest_score(rows.standard, rows.own, state))
     n_alive = state["alive"].sum(1).clamp_min(1)[:, None]
     found.append((rows.standard.square().sum(-1) / n_alive + 0.01).log())
@@ -287,19 +274,6 @@ def raw_evidence(
     values, counts = by_column.value_evidence(X, rows, beside, near, state)
     pooled = ev.summaries(values.mT, counts[:, :, None]).flatten(2)
     return values, counts, torch.cat([torch.stack(found + against, -1), pooled], -1)
-
-
-def from_means(rows: Rows, state: State) -> list[Tensor]:
-    """Return squares (T, R) of Mahalanobis distances from three means."""
-    inside = rows.own >= 0
-    core = inside & state["core"].gather(1, rows.own.clamp_min(0))
-    kinds = {
-        "standard": (rows.standard, inside),
-        "normal": (rows.normal, inside),
-        "core": (rows.normal, core),
-    }
-    found = (covariance.mahalanobis(*kinds[name], state, name) for name in kinds)
-    return [q for squares in found for q in squares]
 
 
 def outlier_contrast(
