@@ -48,10 +48,15 @@ def ranks(X: Tensor, own: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]
     return left.mT, equal.mT, above.mT
 
 
-def normal_scores(below: Tensor, equal: Tensor, above: Tensor) -> Tensor:
-    """Return the normal quantiles of mid-ranks, ((below - above) / (n + 1) + 1) / 2."""
-    n = (below + equal + above).to(torch.float64)
-    return torch.special.ndtri(0.5 + 0.5 * (below - above) / (n + 1))
+def normal_scores(below: Tensor, equal: Tensor, above: Tensor, n: Tensor) -> Tensor:
+    """Return the normal quantiles of mid-ranks among the other values of a column.
+
+    The extremes are those of all n values, one's own or not: what depends on the count
+    alone must not set a row of the support apart from others.
+    """
+    others, n = (below + equal + above).clamp_min(1), n.to(torch.float64)
+    share = (below - above) / others * (n / (n + 1))
+    return torch.special.ndtri(0.5 + 0.5 * share)
 
 
 def limits(
@@ -78,13 +83,15 @@ def spans(state: State) -> Tensor:
     return torch.where(span > 0, span, 1e-12)
 
 
-def gaps(X: Tensor, own: Tensor, state: State) -> Tensor:
-    """Return log widths (T, R, d) of the m nearest ranks, over the uniform ones."""
+def gaps(X: Tensor, place: Tensor, own: Tensor, state: State) -> Tensor:
+    """Return log widths (T, R, d) of the m nearest ranks, over the uniform ones.
+
+    `place` counts the values of the support below each value.
+    """
     ordered, n = state["sorted"], state["known"][..., None]
     values = X.nan_to_num(nan=0.0).mT.contiguous()
-    place = torch.searchsorted(ordered, values)
     m = (n.to(torch.float64).sqrt() / 2).ceil().long()
-    mine = (own >= 0).long()[:, None]
+    mine, place = (own >= 0).long()[:, None], place.mT
     low = (place - m).clamp_min(0)
     high = (place + m - 1 + mine).clamp_min(0)
     high = high.minimum((n - 1).clamp_min(0))
@@ -132,7 +139,7 @@ def value_evidence(
     parts = [
         torch.where(missing, zero, tail),
         torch.where(missing, zero, rarity),
-        torch.where(missing, zero, gaps(X, own, state)),
+        torch.where(missing, zero, gaps(X, below, own, state)),
         torch.where(missing, zero, (1 + 10 * outside).log()),
         torch.where(missing, zero, partial),
         torch.where(missing, zero, residual),

@@ -13,6 +13,8 @@ from skmetaad.core.evidence import Rows, State, grid
 # In standard units and in normal scores of all rows, and in those of the half that is
 # nearest their middle, which undetected outliers move less.
 RIDGES = {"standard": (1e-3, 0.1, 1.0), "normal": (1e-3, 0.1), "core": (1e-3, 0.1)}
+# Rows that the core has at least, where there are as many.
+CORE_ROWS = 20
 # The ridge of partial residuals, by its place.
 PARTIAL = 1
 
@@ -78,10 +80,14 @@ def principal_axes(centred: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def core_rows(X: Tensor, present: Tensor, state: State) -> Tensor:
-    """Tell which of rows X (T, K, d) are the half nearest their mean, each left out."""
+    """Tell which of rows X (T, K, d) are the half nearest their mean, each left out.
+
+    Of few rows, more than half.
+    """
     q = grid((mahalanobis(X, present, state, "normal")[0] + 1e-6).log())
     q = torch.where(present, q, torch.inf)
-    last = (present.sum(1, keepdim=True) - 1).clamp_min(0) // 2
+    n = present.sum(1, keepdim=True)
+    last = torch.maximum((n - 1) // 2, n.clamp_max(CORE_ROWS) - 1).clamp_min(0)
     return present & (q <= q.sort(1).values.gather(1, last))
 
 

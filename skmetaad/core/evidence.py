@@ -15,8 +15,8 @@ State = dict[str, Tensor]
 # Squares (T, R, k) of the distances to the nearest rows, their places, which exist.
 Neighbours = tuple[Tensor, Tensor, Tensor]
 
-NEAR = (1, 2, 5, 10, 20)
-N_BALLS, BALL_ROWS, N_FEW = 64, 16, 4
+NEAR = (1, 2, 5, 10)
+N_BALLS, BALL_ROWS, N_FEW = 32, 16, 4
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,9 @@ def squared_distances(
     one = torch.ones_like
     length, other = (X.square().sum(-1, keepdim=True) for X in (rows, support))
     left = torch.cat([-2 * rows, length, one(length)], -1)
-    d = left @ torch.cat([support, one(other), other], -1).mT
-    d *= 1 + 2e-6 * scramble(1, support.shape[1], 6)
+    right = torch.cat([support, one(other), other], -1)
+    right *= 1 + 2e-6 * scramble(1, support.shape[1], 6).mT
+    d = left @ right.mT
     # Below that it is rounding: equal rows are not quite 0 apart.
     torch.nn.functional.threshold_(d, 1e-12, 0.0)
     if absent.any():
@@ -152,25 +153,25 @@ def neighbour_state(neighbours: Neighbours, absent: Tensor, name: str) -> State:
 
 
 def ball_members(n: Tensor, K: int) -> State:
-    """Draw sets of at most half of each support, and say which slots count."""
+    """Draw sets of at most half of each support (T, slots, sets), which slots count."""
     size = (n // 2).clamp(2, BALL_ROWS).minimum(n)
     counts = torch.arange(BALL_ROWS) < size[:, None]
-    members = sampled(n, K, N_BALLS, BALL_ROWS, 1)
+    members = sampled(n, K, N_BALLS, BALL_ROWS, 1).mT
     return {"members": compact(members, K), "slots": counts}
 
 
 def ball_state(d: Tensor, state: State, name: str) -> State:
     """Give each row of a set the ball up to the set's next row."""
-    members, slots = state["members"].long(), state["slots"][:, None]
-    T, n, k = members.shape
-    pair = members[..., None] * d.shape[-1] + members[:, :, None]
-    between = d.flatten(1).gather(1, pair.flatten(1)).view(T, n, k, k)
-    between = between.masked_fill(~slots[:, :, None], torch.inf)
-    radius, next_one = between.min(-1)
+    members, empty = state["members"].long(), ~state["slots"][..., None]
+    T, k, n = members.shape
+    pair = members[:, :, None] * d.shape[-1] + members[:, None]
+    between = d.flatten(1).gather(1, pair.flatten(1)).view(T, k, k, n)
+    between = between.masked_fill(empty[:, None], torch.inf)
+    radius, next_one = between.min(2)
     radius = torch.where(radius.isfinite(), radius, 0.0)
     length = radius.sqrt() + 1e-9
-    ratio = 1.0 - length.gather(2, next_one) / length
-    return {name + ".radius": radius.masked_fill(~slots, -1.0), name + ".ratio": ratio}
+    ratio = 1.0 - length.gather(1, next_one) / length
+    return {name + ".radius": radius.masked_fill(empty, -1.0), name + ".ratio": ratio}
 
 
 def ball_scores(
@@ -179,20 +180,26 @@ def ball_scores(
     """Return two means (T, R) over sets of rows that do not hold the row itself.
 
     The isolation score by nearest-neighbour ensembles, and the distance to the nearest
-    of `N_FEW` rows of a set; to the nearest of all where all sets hold the row.
+    of each `N_FEW` rows of a set; to the nearest of all where all sets hold the row.
     """
-    members, slots = state["members"].long(), state["slots"][:, None, None]
-    T, n, k = members.shape
-    to = d.gather(2, members.reshape(T, 1, n * k).expand(-1, d.shape[1], -1))
-    to = to.view(T, -1, n, k)
+    members, slots = state["members"].long(), state["slots"]
+    (T, k, n), R = members.shape, d.shape[1]
+    to = d.gather(2, members.reshape(T, 1, k * n).expand(-1, R, -1)).view(T, R, k, n)
     radius = state[name + ".radius"][:, None]
-    found, place = torch.where(to <= radius, radius, torch.inf).min(-1)
-    ratio = state[name + ".ratio"][:, None].expand(-1, d.shape[1], -1, -1)
-    ratio = ratio.gather(3, place[..., None])[..., 0]
+    found, place = torch.where(to <= radius, radius, torch.inf).min(2)
+    ratio = state[name + ".ratio"].gather(1, place)
     score = torch.where(found.isfinite(), ratio, 1.0)
-    valid = ~(to.isposinf() & slots).any(-1)
-    few = to[..., :N_FEW].masked_fill(~slots[..., :N_FEW], torch.inf).amin(-1)
-    few = mean_of(torch.where(valid, few, 0.0).sqrt(), valid)
+    far = near = to
+    if not slots.all():
+        empty = ~slots[:, None, :, None]
+        far, near = to.masked_fill(empty, 0.0), to.masked_fill(empty, torch.inf)
+    valid = far.amax(2).isfinite()
+    few = near.view(T, R, -1, N_FEW, n).amin(3)
+    # Of sets that are not full, parts that are count, and the first one.
+    whole = slots.view(T, 1, -1, N_FEW).all(-1)
+    whole[..., 0] = True
+    counts = valid[:, :, None] & whole[..., None]
+    few = mean_of(few.where(counts, 0.0).sqrt().flatten(2), counts.flatten(2))
     few = torch.where(valid.any(-1), few, nearest_one.sqrt())
     return mean_of(score, valid), few
 

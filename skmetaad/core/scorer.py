@@ -11,15 +11,15 @@ from skmetaad.core import columns as by_column
 
 # Places of each group of evidence; what is seen of values closes the list.
 GROUPS = {
-    "neighbours": range(0, 18),
-    "covariance": range(18, 25),
-    "trees": range(25, 27),
-    "pairs": range(27, 30),
-    "labels": range(30, 32),
-    "values": range(32, 32 + 3 * by_column.N_VALUE),
+    "neighbours": range(0, 16),
+    "covariance": range(16, 23),
+    "trees": range(23, 25),
+    "pairs": range(25, 28),
+    "labels": range(28, 30),
+    "values": range(30, 30 + 3 * by_column.N_VALUE),
 }
-LABELS = slice(30, 32)
-N_EVIDENCE = 32 + 3 * by_column.N_VALUE
+LABELS = slice(28, 30)
+N_EVIDENCE = 30 + 3 * by_column.N_VALUE
 # How many of a row's strongest evidences are averaged.
 STRONGEST = (1, 3, 6, 20)
 N_CONTEXT = 8

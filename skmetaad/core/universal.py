@@ -83,7 +83,7 @@ def in_scales(X: Tensor, own: Tensor, state: State) -> Rows:
     """Return rows (T, R, d), NaN where a value is missing, in the two scales."""
     scaled = standard(X, state)
     counts = by_column.ranks(X, own, state)
-    normal = by_column.normal_scores(*counts)
+    normal = by_column.normal_scores(*counts, state["known"][:, None])
     normal = torch.where(X.isnan() | ~state["alive"][:, None], 0.0, normal)
     return Rows(scaled, normal, *counts, own)
 
