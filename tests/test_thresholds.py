@@ -230,7 +230,7 @@ def test_drift_is_part_of_thresholds_that_are_learned_in_order(det):
                 fitted.adapt(task.X[:60:6]).predict(task.X[60:]) == -1 for task in new
             ]
             shares.append(np.mean(flagged))
-    assert min(shares[:2]) > 0.19
+    assert min(shares[:2]) > 0.2
     assert all(0.04 < share < 0.18 for share in shares[2:])
     assert shares[0] > 2 * shares[2] and shares[1] > 2 * shares[3]
 

@@ -89,7 +89,7 @@ def gaps(X: Tensor, place: Tensor, own: Tensor, state: State) -> Tensor:
     `place` counts the values of the support below each value.
     """
     ordered, n = state["sorted"], state["known"][..., None]
-    values = X.nan_to_num(nan=0.0).mT.contiguous()
+    values = X.nan_to_num(nan=0.0).mT
     m = (n.to(torch.float64).sqrt() / 2).ceil().long()
     mine, place = (own >= 0).long()[:, None], place.mT
     low = (place - m).clamp_min(0)

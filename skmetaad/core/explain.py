@@ -9,13 +9,7 @@ from torch import Tensor
 from skmetaad.core import evidence as ev
 from skmetaad.core.evidence import State
 from skmetaad.core.scorer import GROUPS, N_EVIDENCE, Inputs
-from skmetaad.core.universal import (
-    N_AROUND,
-    find_own,
-    inputs,
-    standard,
-    unsquashed,
-)
+from skmetaad.core.universal import find_own, inputs, standard, unsquashed
 
 Anomaly = Callable[[Inputs], Tensor]
 
@@ -59,7 +53,7 @@ def usual_values(X: Tensor, state: State, j: int) -> Tensor:
     column = support[..., j].clone()
     rows[..., j] = support[..., j] = 0.0
     d = ev.squared_distances(rows, support, ~state["present"], own)
-    _, place, near = (part[..., :N_AROUND] for part in ev.nearest(d))
+    _, place, near = ev.nearest(d)
     around = column.gather(1, place.flatten(1)).view_as(place)
     middle = around.masked_fill(~near, torch.nan).nanmedian(2).values.nan_to_num()
     wanted = unsquashed(middle) * state["scale"][:, None, j]

@@ -18,8 +18,8 @@ GROUPS = {
     "labels": range(28, 30),
     "values": range(30, 30 + 3 * by_column.N_VALUE),
 }
-LABELS = slice(28, 30)
-N_EVIDENCE = 30 + 3 * by_column.N_VALUE
+LABELS = slice(GROUPS["labels"].start, GROUPS["labels"].stop)
+N_EVIDENCE = GROUPS["values"].stop
 # How many of a row's strongest evidences are averaged.
 STRONGEST = (1, 3, 6, 20)
 N_CONTEXT = 8

@@ -10,7 +10,6 @@ from skmetaad.core.evidence import Rows, State
 from skmetaad.core.scorer import LABELS, Inputs
 
 SCALES = ("standard", "normal")
-N_AROUND = 10
 # How much values of rows that count as equal may differ, in spreads, and by rounding
 # to single precision; and at most.
 EQUAL, ROUNDED, LARGEST = 1e-9, 2e-7, 1e-3
@@ -257,7 +256,7 @@ def raw_evidence(
         against.append(outlier_contrast(d, mine, rows.own, state, name))
         neighbours = around[name] if around else ev.nearest(d)
         if name == "standard":
-            _, place, near = (part[..., :N_AROUND] for part in neighbours)
+            _, place, near = neighbours
         found.extend(ev.neighbour_evidence(d, neighbours, state, name))
     found.extend((q + 1e-3).log() for q in covariance.from_means(rows, state))
     found.append(forest.forest_score(rows.standard, rows.own, state))
