@@ -71,9 +71,8 @@ def test_mahalanobis_of_support_rows_is_that_of_a_fit_without_them(shape):
             rest = np.delete(rows, i, axis=0)
             scatter = (rest - rest.mean(0)).T @ (rest - rest.mean(0)) + ridge * level
             away = rows[i] - rest.mean(0)
-            want = away @ np.linalg.solve(scatter, away)
-            if want < 500:  # beyond, the row is all there is to a direction
-                assert q[0, i].item() == pytest.approx(want * (K - 1), rel=1e-3)
+            want = away @ np.linalg.solve(scatter, away) * (K - 1)
+            assert q[0, i].item() == pytest.approx(want, rel=1e-5)
 
 
 def residual(row, rest, whole, j):
@@ -169,6 +168,26 @@ def test_the_nearest_of_few_rows_is_the_mean_over_sets_without_the_row(rows, n):
             for at in starts
         ]
         assert found[0, i].item() == pytest.approx(np.mean(want), rel=1e-4)
+
+
+def test_how_far_outside_a_value_is_and_its_tail_are_told_without_it():
+    X = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [10.0, 6.0]])
+    state, _ = described(X)
+    new = np.array([[12.0, 7.0], [5.0, 5.0]])
+    found = []
+    for rows, own in ((X, torch.arange(4)[None]), (new, torch.full((1, 2), -1))):
+        rows = tensor(rows)[None]
+        scaled = universal.in_scales(rows, own, state)
+        found.append(universal.raw_evidence(rows, scaled, state)[0][0].numpy())
+    tail, outside = ([part[..., k] for part in found] for k in (0, 3))
+    most = columns.FAR
+    # In spans of the other values; where these are one value, as far as can be.
+    want = np.array([[1 / 9, 0], [0, 0], [0, 0], [8 / 2, most]])
+    assert outside[0] == pytest.approx(np.log1p(10 * want))
+    assert outside[1] == pytest.approx(np.log1p([[2, 10], [0, 0]]))
+    # The least share is that of four values, to a row that is one of them and others.
+    assert tail[0][:, 0] == pytest.approx(-np.log([1 / 5, 11 / 15, 11 / 15, 1 / 5]))
+    assert tail[1][:, 0] == pytest.approx(-np.log([1 / 5, 3 / 5]))
 
 
 def test_ranks_and_missing_values():
@@ -326,6 +345,25 @@ def test_fresh_rows_show_the_evidence_that_left_out_rows_do():
         # ratios, and the rarity of a discrete value, are a little apart.
         bound = 0.25 if i in (5, 13, 33, 34, 35) else 0.12
         assert share_above[:, i].mean() == pytest.approx(0.5, abs=bound), i
+
+
+def test_fresh_rows_show_it_where_rows_are_few_and_columns_many():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 60, 30))
+    seldom = rng.random((100, 60, 10)) < 0.1
+    X[:, :, 20:] = np.where(seldom, X[:, :, 20:], 0.0)
+    support, fresh = tensor(X[:, :10]), tensor(X[:, 10:])
+    mask = torch.ones(support.shape[:2], dtype=torch.bool)
+    state, _ = universal.adapt(support, mask, ~mask)
+    seen = universal.inputs(fresh, universal.awake(state))
+    tail = seen.rows[..., scorer.N_EVIDENCE :]
+    share_above = ((-tail - 1).exp() * 11 - 0.5) / 10
+    # A value that a constant column never had is as rare as can be, to no support row.
+    for i in range(scorer.GROUPS["labels"].start):
+        # Ranks of a left-out row keep its place free, so that it is alone in normal
+        # scores and in pairs; a fresh one has no place of its own.
+        bound = 0.46 if i in scorer.GROUPS["pairs"] else 0.36
+        assert share_above[..., i].mean() == pytest.approx(0.5, abs=bound), i
 
 
 def test_the_backbone_weighs_all_and_the_strongest_evidence():

@@ -10,6 +10,8 @@ from skmetaad.core.evidence import Rows, State
 # mismatch against neighbours, missing.
 N_VALUE = 8
 N_CONTEXT = 6
+# Spans of a column beyond which no value is told from another.
+FAR = 1e4
 
 
 def sort_columns(X: Tensor, present: Tensor) -> State:
@@ -77,16 +79,11 @@ def limits(
     return low, high
 
 
-def spans(state: State) -> Tensor:
-    """Return how far apart the ends of each column are; a bit where it is constant."""
-    span = state["high"] - state["low"]
-    return torch.where(span > 0, span, 1e-12)
-
-
-def gaps(X: Tensor, place: Tensor, own: Tensor, state: State) -> Tensor:
+def gaps(X: Tensor, place: Tensor, span: Tensor, own: Tensor, state: State) -> Tensor:
     """Return log widths (T, R, d) of the m nearest ranks, over the uniform ones.
 
-    `place` counts the values of the support below each value.
+    `place` counts the values of the support below each value, `span` is how far apart
+    the ends of the others are.
     """
     ordered, n = state["sorted"], state["known"][..., None]
     values = X.nan_to_num(nan=0.0).mT
@@ -97,9 +94,8 @@ def gaps(X: Tensor, place: Tensor, own: Tensor, state: State) -> Tensor:
     high = high.minimum((n - 1).clamp_min(0))
     below = torch.minimum(ordered.gather(2, low.minimum(high)), values)
     above = torch.maximum(ordered.gather(2, high), values)
-    span = spans(state)[..., None]
     uniform = (2 * m / n.clamp_min(1)).clamp_max(1.0)
-    width = ((above - below) / span).clamp_max(1e299)  # none is known: no end to it
+    width = ((above - below) / span.mT).clamp_max(FAR)
     return ((width + 1e-3) / (uniform + 1e-3)).log().mT
 
 
@@ -115,17 +111,17 @@ def value_evidence(
     missing = X.isnan()
     scaled, own = rows.standard, rows.own
     below, equal, above = rows.below, rows.equal, rows.above
-    # Of all known values, one's own or not: what depends on the count alone must not
-    # set a row of the support apart from others.
+    # As among all known values, one's own or not: what depends on the count alone must
+    # not set a row of the support apart from others.
     n = state["known"][:, None].to(torch.float64)
-    middle = torch.minimum(below, above) + 0.5 * equal
-    tail = -((2 * middle + 1) / (n + 1)).log()
-    rarity = -((equal + 0.5) / (n + 1)).log()
+    others = (below + equal + above).clamp_min(1)
+    tail = -(1 - (below - above).abs() / others * (n / (n + 1))).log()
+    rarity = -((equal * (n / others) + 0.5) / (n + 1)).log()
     low, high = limits(below + equal, above + equal, own, state)
-    span = spans(state)[:, None]
+    span = torch.where(high > low, high - low, 1e-12)
     filled = torch.where(missing, low, X)
     outside = torch.maximum(low - filled, filled - high).clamp_min(0.0) / span
-    outside = outside.clamp_max(1e299)
+    outside = outside.clamp_max(FAR)
     partial = (1 + partial_residuals(scaled, own >= 0, state).sqrt()).log()
     weight = near.to(X.dtype) / near.sum(-1, keepdim=True).clamp_min(1)
     center = torch.einsum("trk,trkd->trd", weight, around)
@@ -139,7 +135,7 @@ def value_evidence(
     parts = [
         torch.where(missing, zero, tail),
         torch.where(missing, zero, rarity),
-        torch.where(missing, zero, gaps(X, below, own, state)),
+        torch.where(missing, zero, gaps(X, below, span, own, state)),
         torch.where(missing, zero, (1 + 10 * outside).log()),
         torch.where(missing, zero, partial),
         torch.where(missing, zero, residual),
@@ -158,18 +154,3 @@ def column_context(state: State) -> Tensor:
     return torch.stack(
         [distinct, few, mean[..., 1] / 3, mean[..., 4], mean[..., 5], mean[..., 6]], -1
     )
-
-
-def normalise(evidence: Tensor, level: Tensor, spread: Tensor) -> Tensor:
-    """Centre value evidence on its column's own level, in its own spread."""
-    return ((evidence - level[:, None]) / spread[:, None]).clamp(-4.0, 8.0)
-
-
-def levels(own_evidence: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and spread (T, d, N_VALUE) of the support's own value evidence."""
-    here = present[..., None, None]
-    n = here.sum(1).clamp_min(1)
-    mean = torch.where(here, own_evidence, 0.0).sum(1) / n
-    away = torch.where(here, own_evidence - mean[:, None], 0.0)
-    square = away.square().sum(1) / n
-    return mean, square.sqrt() + 0.25

@@ -129,7 +129,7 @@ def share(left: Tensor, n: Tensor) -> Tensor:
 
 def gain(q: Tensor, left: Tensor, n: Tensor) -> Tensor:
     """Return what a distance grows by when the row itself is left out."""
-    return 1 / (1 - (q * share(left, n)).clamp_max(0.999))
+    return 1 / (1 - (q * share(left, n)).clamp_max(1 - 1e-7))
 
 
 def partial_residuals(X: Tensor, inside: Tensor, state: State) -> Tensor:

@@ -116,7 +116,7 @@ def mean_of(values: Tensor, exists: Tensor) -> Tensor:
 
 
 def neighbour_evidence(
-    d: Tensor, neighbours: Neighbours, state: State, name: str
+    d: Tensor, neighbours: Neighbours, own: Tensor, state: State, name: str
 ) -> Iterator[Tensor]:
     """Yield log distances, density and local ratio (T, R) of rows in one scale.
 
@@ -132,7 +132,8 @@ def neighbour_evidence(
     steep = 0.5 / state[name + ".width"][..., None].square()
     most = steep * near[..., :1]
     total = d.mul_(-steep).add_(most).exp_().sum(-1).log() - most[..., 0]
-    yield -total.clamp_min(-900.0)
+    others = (state["n"] - (own >= 0).to(d.dtype)).clamp_min(1.0)
+    yield others.log() - total.clamp_min(-900.0)
     near, place, exists = near[..., :5], place[..., :5], exists[..., :5]
     around = state[name + ".five"].gather(1, place.flatten(1)).view_as(near)
     around = mean_of(around, exists)

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from skmetaad.core import columns as by_column
-from skmetaad.core import covariance, forest, pairs
+from skmetaad.core import covariance, forest, levels, pairs
 from skmetaad.core import evidence as ev
 from skmetaad.core.evidence import Rows, State
-from skmetaad.core.scorer import LABELS, Inputs
+from skmetaad.core.scorer import Inputs
 
 SCALES = ("standard", "normal")
 # How much values of rows that count as equal may differ, in spreads, and by rounding
@@ -112,8 +112,8 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     for name in SCALES:
         state["support." + name] = getattr(rows, name) * present[..., None]
     state |= covariance.around_means(state)
-    levels, around = neighbour_states(state, own)
-    state |= levels
+    near, around = neighbour_states(state, own)
+    state |= near
     state |= forest.forest_state(state["support.standard"], n, alive)
     state["edges"] = bin_edges(state)
     state |= pairs.pair_state(bins(support, state), present, alive)
@@ -130,11 +130,10 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
         for at in range(0, K, step)
     ]
     values, counts, found = (torch.cat(part, 1) for part in zip(*parts, strict=True))
-    state["value.level"], state["value.spread"] = by_column.levels(values, present)
+    state |= levels.own_levels(found, values, present)
     state["column.context"] = by_column.column_context(state)
-    state |= own_levels(found, present)
     state["context"] = context(state)
-    return at_rest(state), normalised(values, counts, found, state)
+    return at_rest(state), normalised(values, counts, found, own, state)
 
 
 def first_ones(chosen: Tensor) -> Tensor:
@@ -215,9 +214,14 @@ def neighbour_states(state: State, own: Tensor) -> tuple[State, Around]:
 
 
 def bin_edges(state: State) -> Tensor:
-    """Return edges (T, d, N_BINS - 1) of bins with nearly equal counts."""
+    """Return edges (T, d, N_BINS - 1) of bins with nearly equal counts.
+
+    Of few values, a bin holds five or more: others say nothing of a row that is alone.
+    """
     n = state["known"][..., None]
-    share = torch.arange(1, pairs.N_BINS) / pairs.N_BINS
+    n_bins = (n // 5).clamp(2, pairs.N_BINS)
+    place = (torch.arange(1, pairs.N_BINS) * n_bins / pairs.N_BINS).round()
+    share = place.clamp_min(1).minimum(n_bins - 1) / n_bins
     at = ((n - 1).clamp_min(0) * share).round().long()
     return state["sorted"].gather(2, at).contiguous()
 
@@ -257,7 +261,7 @@ def raw_evidence(
         neighbours = around[name] if around else ev.nearest(d)
         if name == "standard":
             _, place, near = neighbours
-        found.extend(ev.neighbour_evidence(d, neighbours, state, name))
+        found.extend(ev.neighbour_evidence(d, neighbours, rows.own, state, name))
     found.extend((q + 1e-3).log() for q in covariance.from_means(rows, state))
     found.append(forest.forest_score(rows.standard, rows.own, state))
     n_alive = state["alive"].sum(1).clamp_min(1)[:, None]
@@ -294,24 +298,6 @@ def outlier_contrast(
     return torch.where(state["outliers"][:, None] > 0, contrast, 0.0)
 
 
-def own_levels(found: Tensor, present: Tensor) -> State:
-    """Return the support's own evidence sorted, its level and its spread."""
-    ordered = torch.where(present[..., None], ev.grid(found), torch.inf).sort(1).values
-    n = present.sum(1)[:, None, None]
-
-    def quantile(q: float) -> Tensor:
-        at = ((n - 1) * q).round().long().expand(-1, 1, found.shape[-1])
-        return ordered.gather(1, at)[:, 0]
-
-    spread = (quantile(0.9) - quantile(0.1)) / 2.56
-    tails = (quantile(1.0) - quantile(0.5)) / 4
-    return {
-        "own": ordered.mT.contiguous(),
-        "own.level": quantile(0.5),
-        "own.spread": torch.maximum(spread, tails) + 1e-2 + 2 / n[:, 0],
-    }
-
-
 def context(state: State) -> Tensor:
     """Return what the network is told of the table (T, N_CONTEXT)."""
     alive = state["alive"]
@@ -345,27 +331,16 @@ def inputs(X: Tensor, state: State, own: Tensor | None = None) -> Inputs:
     `own` is what `find_own` says of them, where that is known.
     """
     rows = in_scales(X, find_own(X, state) if own is None else own, state)
-    return normalised(*raw_evidence(X, rows, state), state)
+    return normalised(*raw_evidence(X, rows, state), rows.own, state)
 
 
-def normalised(values: Tensor, counts: Tensor, found: Tensor, state: State) -> Inputs:
+def normalised(
+    values: Tensor, counts: Tensor, found: Tensor, own: Tensor, state: State
+) -> Inputs:
     """Set evidence against the support's own."""
-    labels = found[..., LABELS]
-    z = (found - state["own.level"][:, None]) / state["own.spread"][:, None]
-    value = ev.grid(found).mT.contiguous()
-    n = state["count"][:, None, None]
-    below = torch.searchsorted(state["own"], value)
-    upto = torch.searchsorted(state["own"], value, right=True)
-    above = n - (below + upto).to(torch.float64) / 2
-    p = (above + 0.5) / (n + 1)
-    tail = -(p.log()).mT - 1.0
-    z = torch.where(z > 4, 4 + (z / 4).clamp_min(1e-3).log() * 2, z).clamp(-4.0, 16.0)
-    z[..., LABELS] = labels
-    tail[..., LABELS] = 0.0
-    values = by_column.normalise(values, state["value.level"], state["value.spread"])
     return Inputs(
-        torch.cat([z, tail], -1),
-        values,
+        levels.standing(found, own, state),
+        levels.value_standing(values, own, state),
         counts,
         state["column.context"],
         state["context"],
