@@ -190,6 +190,14 @@ def test_how_far_outside_a_value_is_and_its_tail_are_told_without_it():
     assert tail[1][:, 0] == pytest.approx(-np.log([1 / 5, 3 / 5]))
 
 
+def test_of_two_rows_the_other_alone_tells_no_span():
+    X = tensor([[0.0], [4.0]])[None]
+    state, _ = described(X[0].numpy())
+    rows = universal.in_scales(X, torch.arange(2)[None], state)
+    values, _, _ = universal.raw_evidence(X, rows, state)
+    assert values[0, :, 0, 3].numpy() == pytest.approx(np.log1p([10.0, 10.0]))
+
+
 def test_ranks_and_missing_values():
     X = tensor([[1.0], [2.0], [2.0], [np.nan]])[None]
     state = columns.sort_columns(X, torch.ones(1, 4, dtype=torch.bool))

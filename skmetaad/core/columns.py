@@ -118,7 +118,9 @@ def value_evidence(
     tail = -(1 - (below - above).abs() / others * (n / (n + 1))).log()
     rarity = -((equal * (n / others) + 0.5) / (n + 1)).log()
     low, high = limits(below + equal, above + equal, own, state)
-    span = torch.where(high > low, high - low, 1e-12)
+    # One other value alone tells no span.
+    span = torch.where(n > 2, high - low, (state["high"] - state["low"])[:, None])
+    span = torch.where(span > 0, span, 1e-12)
     filled = torch.where(missing, low, X)
     outside = torch.maximum(low - filled, filled - high).clamp_min(0.0) / span
     outside = outside.clamp_max(FAR)
