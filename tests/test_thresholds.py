@@ -207,7 +207,7 @@ def drifting(n_tasks, seed):
     rng = np.random.default_rng(seed)
     tasks = []
     for i in range(n_tasks):
-        away = 2 * np.linspace(0, 1, 120)[:, None] * rng.normal(size=4)
+        away = 2.5 * np.linspace(0, 1, 120)[:, None] * rng.normal(size=4)
         tasks.append(Task(f"{i}", rng.normal(size=(120, 4)) + away))
     return TaskCollection(tasks)
 
