@@ -13,7 +13,7 @@ from skmetaad.core.cohort import NEAREST
 from skmetaad.core.encoders import Dense
 from skmetaad.core.gaussian import NU
 from skmetaad.core.kmeans import k_means
-from skmetaad.core.prototype import PARTS, Prototype
+from skmetaad.core.prototype import Prototype
 from skmetaad.core.scaling import row_unit
 from skmetaad.datasets import make_fleet
 
@@ -250,7 +250,7 @@ def mean_auroc(score, y):
 def test_the_blend_hardly_ranks_below_any_part(seed, strength):
     rng = np.random.default_rng(seed)
     y = np.tile(np.repeat([1, -1], 8), (6, 1))
-    evidence = rng.normal(size=(6, 16, len(PARTS)))
+    evidence = rng.normal(size=(6, 16, 5))
     evidence[..., :4] += (y == -1)[..., None] * np.array(strength)
     evidence[..., 4] = 0.0
     shots = torch.tensor([1.0, 1, 5, 5, 50, 50])

@@ -9,13 +9,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "tanh": torch.tanh,
     "silu": torch.nn.functional.silu,
-    "identity": lambda x: x,
 }
 
 
-def slope_of(
-    activation: str, z: Tensor, y: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
+def slope_of(activation: str, z: Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return what `sloped` takes, and the second derivative if there is one.
 
     y is the activation of z.
@@ -25,11 +22,9 @@ def slope_of(
     if activation == "tanh":
         slope = 1.0 - y * y
         return slope, -2.0 * y * slope
-    if activation == "silu":
-        gate = torch.sigmoid(z)
-        bend = gate * (1.0 - gate)
-        return gate + z * bend, bend * (2.0 + z * (1.0 - 2.0 * gate))
-    return torch.ones_like(z), None
+    gate = torch.sigmoid(z)  # of "silu"
+    bend = gate * (1.0 - gate)
+    return gate + z * bend, bend * (2.0 + z * (1.0 - 2.0 * gate))
 
 
 def sloped(activation: str, gradient: Tensor, slope: Tensor) -> Tensor:

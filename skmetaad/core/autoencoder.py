@@ -11,10 +11,10 @@ from skmetaad.core.codecs import Codec, DenseCodec
 from skmetaad.core.dense_loop import dense_inner_loop
 from skmetaad.core.dense_step import Loss
 from skmetaad.core.forms import Net, whole
-from skmetaad.core.losses import separation, share
+from skmetaad.core.losses import separation
 from skmetaad.core.maml import MAML
 from skmetaad.core.nets import ACTIVATIONS, HEAD, NETWORK, Params, init_mlp, mlp, under
-from skmetaad.core.scaling import as_seen, task_scaling
+from skmetaad.core.scaling import as_seen
 from skmetaad.core.state import finite
 from skmetaad.core.train import Batch
 
@@ -34,7 +34,6 @@ class MAMLAutoencoder(MAML):
     """The pure functions of the method; all state is passed in and out."""
 
     codec: Codec
-    standardize: bool = True
     variant: str = "plain"
     noise: float = 0.2
     separation_weight: float = 1.0
@@ -144,10 +143,7 @@ class MAMLAutoencoder(MAML):
         each: bool = False,
     ) -> Iterator[Net]:
         """Yield what `adapt` returns, with weights in whatever form is cheaper."""
-        inlier, outlier = mask & (y != -1), mask & (y == -1)
-        normal, odd = share(inlier, support), share(outlier, support)
-        state = task_scaling(params, support, inlier, self.standardize)
-        z = as_seen(params, state, support, self.standardize)
+        state, z, normal, odd = self.begun(params, support, y, mask)
         adapted = self._by_hand if self.written_out else self._by_autograd
         for fast in adapted(params, z, normal, odd, each=each):
             level = (self._log_error(params, fast, z) * normal).sum(dim=1)

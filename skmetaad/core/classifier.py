@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from skmetaad.core.encoders import Encoder
-from skmetaad.core.losses import crossed_separation, separation, share
+from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.maml import MAML
 from skmetaad.core.metric import inliers
 from skmetaad.core.nets import NETWORK, Params, affine, directions, under
-from skmetaad.core.scaling import as_seen, task_scaling
+from skmetaad.core.scaling import as_seen
 from skmetaad.core.train import Batch
 
 # What is appended to embeddings, in units of what an entry is like.
@@ -25,7 +25,6 @@ class MAMLClassifier(MAML):
     """The pure functions of the method; all state is passed in and out."""
 
     encoder: Encoder
-    standardize: bool = True
     crossed: bool = False
 
     @property
@@ -70,11 +69,7 @@ class MAMLClassifier(MAML):
         *,
         each: bool = False,
     ) -> Iterator[Params]:
-        inlier, outlier = mask & (y != -1), mask & (y == -1)
-        state = task_scaling(params, support, inlier, self.standardize)
-        z = as_seen(params, state, support, self.standardize)
-        normal, odd = share(inlier, z), share(outlier, z)
-
+        state, z, normal, odd = self.begun(params, support, y, mask)
         anil = self.algorithm == "anil"
         rows = self.embed(params, z) if anil else z  # which no inner step changes
 

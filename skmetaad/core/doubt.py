@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skmetaad.core import universal
-from skmetaad.core.evidence import State
+from skmetaad.core.evidence import State, first_ones
 from skmetaad.core.scorer import Inputs
 
 # Fewer rows are too few to set any aside.
@@ -30,7 +30,7 @@ def look_again(
     """
     X, y, mask = support
     inlier = mask & (y != -1)
-    order = universal.first_ones(inlier)[:, : own.shape[1]]
+    order = first_ones(inlier)[:, : own.shape[1]]
     present = inlier.gather(1, order)
     # Without a labelled outlier, +1 says no more than that nothing is known.
     sure = (y == 1) & (y == -1).any(1, keepdim=True)
@@ -40,12 +40,12 @@ def look_again(
     aside = torch.zeros_like(mask).scatter(1, order, odd)
     state, seen = universal.adapt(X, mask & ~aside, y == -1)
     again = torch.zeros(mask.shape, dtype=own.dtype)
-    place = universal.first_ones(aside)[:, : int(odd.sum(1).max())]
+    place = first_ones(aside)[:, : int(odd.sum(1).max())]
     rows = X.gather(1, place[..., None].expand(-1, -1, X.shape[2]))
     again.scatter_(1, place, score(state, rows))
     # In smaller tasks, places beyond the chosen rows are of others.
     kept = inlier & ~aside
-    left = universal.first_ones(kept)[:, : seen.rows.shape[1]]
+    left = first_ones(kept)[:, : seen.rows.shape[1]]
     judged = torch.where(kept.gather(1, left), judge(seen), again.gather(1, left))
     again.scatter_(1, left, judged)
     return reordered(own, again.gather(1, order), present)

@@ -39,13 +39,9 @@ class Dense:
         return init_mlp(self.sizes, generator)
 
     def apply(self, params: Params, x: Tensor) -> Tensor:
-        act, last = ACTIVATIONS[self.activation], len(self.sizes) - 2
         n_nets = len(params["bias0"])
         z = x.reshape(1, -1, x.shape[-1]).expand(n_nets, -1, -1)
-        for i in range(last + 1):
-            z = torch.baddbmm(params[f"bias{i}"].unsqueeze(1), z, params[f"weight{i}"])
-            z = act(z) if i < last else z
-        return z.reshape(n_nets, *x.shape[:2], -1)
+        return self.per_task(params, z).reshape(n_nets, *x.shape[:2], -1)
 
     def per_task(self, params: Params, x: Tensor) -> Tensor:
         return mlp(params, x, len(self.sizes) - 1, activation=self.activation)

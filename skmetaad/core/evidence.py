@@ -79,6 +79,11 @@ def sampled(n: Tensor, K: int, sets: int, size: int, salt: int) -> Tensor:
     return torch.nn.functional.pad(chosen, (0, size - chosen.shape[-1]))
 
 
+def first_ones(chosen: Tensor) -> Tensor:
+    """Return places (T, n) with those of the chosen ones first."""
+    return (~chosen).to(torch.int8).argsort(dim=1, stable=True)
+
+
 def squared_distances(
     rows: Tensor, support: Tensor, absent: Tensor, own: Tensor
 ) -> Tensor:

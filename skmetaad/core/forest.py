@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from skmetaad.core.evidence import State, compact, sampled, scramble
+from skmetaad.core.evidence import State, compact, first_ones, sampled, scramble
 
 N_TREES, TREE_ROWS, DEPTH = 64, 128, 7
 
@@ -51,10 +51,9 @@ def forest_state(X: Tensor, n: Tensor, alive: Tensor) -> State:
 def pick_columns(chance: Tensor, alive: Tensor) -> Tensor:
     """Turn numbers in [0, 1) into columns (T, ...) that have any spread."""
     T = len(alive)
-    alive_first = (~alive).to(torch.int8).argsort(dim=1, stable=True)
     count = alive.sum(1).clamp_min(1).view(T, *[1] * chance.ndim)
     place = (chance * count).long().flatten(1)
-    return alive_first.gather(1, place).view(T, *chance.shape)
+    return first_ones(alive).gather(1, place).view(T, *chance.shape)
 
 
 def forest_score(X: Tensor, own: Tensor, state: State) -> Tensor:

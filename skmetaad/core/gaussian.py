@@ -9,7 +9,8 @@ is left to invert is of the support's size (Woodbury), never of the columns'.
 import torch
 from torch import Tensor
 
-from skmetaad.core.nets import Params
+from skmetaad.core.nets import Params, nearest, sq_distances
+from skmetaad.core.scaling import row_unit
 
 # The rows that the fleet's covariance counts for.
 NU = 1.0
@@ -96,3 +97,21 @@ def gaussian_distances(
     rest = z.square().sum(dim=2) - along.square().sum(dim=2)
     scale = (1 + n.clamp_min(1).float() / NU) / z.shape[2]
     return (rest.clamp_min(0.0) * scale.unsqueeze(1)).to(query.dtype)
+
+
+def described_rows(params: Params, support: Tensor, inlier: Tensor) -> Params:
+    """Return a support's rows in one unit, and mean and directions of its inliers."""
+    rows = support * row_unit(params)
+    return {"rows": rows} | fit_gaussian(params["gauss.whitening"], rows, inlier)
+
+
+def row_distances(
+    params: Params, state: Params, query: Tensor, n_neighbors: int = 1
+) -> list[Tensor]:
+    """Return squared distances (T, R) to the nearest support rows and their mean."""
+    x, inlier = query * row_unit(params), state["inlier"]
+    to_rows = sq_distances(x, state["rows"], state["gauss.mean"])
+    return [
+        nearest(to_rows, inlier, n_neighbors),
+        gaussian_distances(params["gauss.whitening"], state, inlier.sum(dim=1), x),
+    ]

@@ -15,13 +15,15 @@ from torch import Tensor
 from skmetaad.core.autoencoder import CRITIC, MAMLAutoencoder
 from skmetaad.core.blend import log_distances, log_odds
 from skmetaad.core.gaussian import (
+    described_rows,
     fit_gaussian,
     fleet_whitening,
     gaussian_distances,
+    row_distances,
     whitened,
 )
 from skmetaad.core.nets import HEAD, NETWORK, Params, nearest, sq_distances, under
-from skmetaad.core.scaling import as_seen, row_unit
+from skmetaad.core.scaling import as_seen
 from skmetaad.core.state import finite
 from skmetaad.core.train import RATE, Batch
 
@@ -30,15 +32,6 @@ WHITENING = "whitening."
 KEPT = ("mean", "directions")
 # Parameters with a leading axis of networks.
 STACKED = (NETWORK, RATE, HEAD, CRITIC, WHITENING)
-# Parts of the evidence.
-PARTS = (
-    "reconstruction",
-    *SPACES,
-    "nearest code",
-    "nearest row",
-    "covariance",
-    "labelled outlier",
-)
 # Mean squared residuals, in units of a task's features, of networks gone astray.
 ASTRAY = 100.0
 # Logarithms of distances beyond this come from networks gone astray: finite rows, in
@@ -183,24 +176,18 @@ class LatentAutoencoder:
 
 def guard_state(params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
     """Return the support's labels, rows, and their mean and directions."""
-    inlier, rows = mask & (y != -1), support * row_unit(params)
-    found = fit_gaussian(params["gauss.whitening"], rows, inlier)
-    kept = {name: value for name, value in found.items() if name != "gauss.own"}
-    return {"inlier": inlier, "outlier": mask & (y == -1), "rows": rows} | kept
+    inlier = mask & (y != -1)
+    found = described_rows(params, support, inlier)
+    found.pop("gauss.own")
+    return {"inlier": inlier, "outlier": mask & (y == -1)} | found
 
 
 def with_guard(
     evidence: Tensor, params: Params, state: Params, query: Tensor
 ) -> Tensor:
     """Return the networks' evidence, and before its last part that of the rows."""
-    rows, inlier = query * row_unit(params), state["inlier"]
-    n, A = inlier.sum(dim=1), params["gauss.whitening"]
-    to_rows = sq_distances(rows, state["rows"], state["gauss.mean"])
-    guard = [
-        nearest(to_rows, inlier),
-        gaussian_distances(A, state, n, rows),
-    ]
-    parts = [evidence[..., :-1], log_distances(guard), evidence[..., -1:]]
+    guard = log_distances(row_distances(params, state, query))
+    parts = [evidence[..., :-1], guard, evidence[..., -1:]]
     return torch.cat(parts, dim=-1)
 
 

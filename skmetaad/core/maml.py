@@ -9,7 +9,9 @@ from torch import Tensor
 
 from skmetaad.core.forms import Net, detached, whole
 from skmetaad.core.inner import inner_loop
+from skmetaad.core.losses import share
 from skmetaad.core.nets import NETWORK, Params
+from skmetaad.core.scaling import as_seen, task_scaling
 from skmetaad.core.train import RATE, Batch
 
 ALGORITHMS = ("maml", "fomaml", "reptile", "anil", "meta-sgd")
@@ -25,6 +27,7 @@ class MAML(ABC):
     algorithm: str = "maml"
     inner_clip: float | None = None
     checkpoint_inner: bool = False
+    standardize: bool = True
 
     @property
     @abstractmethod
@@ -74,6 +77,18 @@ class MAML(ABC):
         each: bool = False,
     ) -> Iterator[Net]:
         """Yield each task's state after each inner step, or after the last only."""
+
+    def begun(
+        self, params: Params, support: Tensor, y: Tensor, mask: Tensor
+    ) -> tuple[Params, Tensor, Tensor, Tensor]:
+        """Return each task's scaling, its rows as seen, and weights of two kinds.
+
+        Those of its inliers, and of its labelled outliers, sum to one.
+        """
+        inlier, outlier = mask & (y != -1), mask & (y == -1)
+        state = task_scaling(params, support, inlier, self.standardize)
+        z = as_seen(params, state, support, self.standardize)
+        return state, z, share(inlier, z), share(outlier, z)
 
     @abstractmethod
     def query_loss(self, params: Params, state: Net, batch: Batch) -> Tensor:

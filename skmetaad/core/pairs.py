@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from skmetaad.core.evidence import State, compact
+from skmetaad.core.evidence import State, compact, first_ones
 
 N_PAIRS, N_BINS = 128, 8
 
@@ -21,7 +21,7 @@ def pair_columns(alive: Tensor) -> State:
         (2 * n - 1 - ((2 * n - 1).square() - 8 * place).clamp_min(0).sqrt()) / 2
     ).floor()
     second = place - first * (2 * n - first - 1) / 2 + first + 1
-    alive_first = (~alive).to(torch.int8).argsort(dim=1, stable=True)
+    alive_first = first_ones(alive)
     last = alive.shape[1] - 1
     return {
         "pair.first": alive_first.gather(1, first.long().clamp(0, last)),

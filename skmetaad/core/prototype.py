@@ -8,7 +8,7 @@ from torch import Tensor
 from skmetaad.core.blend import log_distances, log_odds
 from skmetaad.core.cohort import level
 from skmetaad.core.encoders import Encoder
-from skmetaad.core.gaussian import fit_gaussian, gaussian_distances
+from skmetaad.core.gaussian import described_rows, row_distances
 from skmetaad.core.kmeans import k_means
 from skmetaad.core.losses import crossed_separation, separation
 from skmetaad.core.metric import inliers
@@ -20,17 +20,8 @@ from skmetaad.core.nets import (
     sq_distances,
     under,
 )
-from skmetaad.core.scaling import row_unit, squash, task_moments
+from skmetaad.core.scaling import squash, task_moments
 from skmetaad.core.train import Batch
-
-# Parts of the evidence.
-PARTS = (
-    "nearest row",
-    "nearest embedding",
-    "prototype",
-    "covariance",
-    "labelled outlier",
-)
 
 
 @dataclass(frozen=True)
@@ -71,9 +62,7 @@ class Prototype:
     def adapt(self, params: Params, support: Tensor, y: Tensor, mask: Tensor) -> Params:
         """Return each task's scaling, support rows, their embedding and covariance."""
         state = self.embedded(params, support, y, mask)
-        rows = support * row_unit(params)
-        gaussian = fit_gaussian(params["gauss.whitening"], rows, state["inlier"])
-        return state | {"rows": rows} | gaussian
+        return state | described_rows(params, support, state["inlier"])
 
     def embedded(
         self, params: Params, support: Tensor, y: Tensor, mask: Tensor
@@ -104,17 +93,9 @@ class Prototype:
         nearest prototype, to the support's mean under its covariance, and to the
         nearest embedded outlier (huge where there is none).
         """
-        x = query * row_unit(params)
         near, proto, odd = self.embedded_distances(state, embedded)
-        whitening, n = params["gauss.whitening"], state["inlier"].sum(dim=1)
-        to_rows = sq_distances(x, state["rows"], state["gauss.mean"])
-        return [
-            nearest(to_rows, state["inlier"], self.n_neighbors),
-            near,
-            proto,
-            gaussian_distances(whitening, state, n, x),
-            odd,
-        ]
+        row, mean = row_distances(params, state, query, self.n_neighbors)
+        return [row, near, proto, mean, odd]
 
     def embedded_distances(
         self, state: Params, embedded: Tensor

@@ -94,7 +94,7 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     as if it were not in the support.
     """
     inlier = mask & ~outlier
-    order = first_ones(inlier)
+    order = ev.first_ones(inlier)
     X = X.gather(1, order[..., None].expand_as(X))
     n = inlier.sum(1)
     K = int(n.max())
@@ -134,11 +134,6 @@ def adapt(X: Tensor, mask: Tensor, outlier: Tensor) -> tuple[State, "Inputs"]:
     state["column.context"] = by_column.column_context(state)
     state["context"] = context(state)
     return at_rest(state), normalised(values, counts, found, own, state)
-
-
-def first_ones(chosen: Tensor) -> Tensor:
-    """Return places (T, K) with those of the chosen ones first."""
-    return (~chosen).to(torch.int8).argsort(dim=1, stable=True)
 
 
 def at_rest(state: State) -> State:

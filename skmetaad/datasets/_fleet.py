@@ -90,8 +90,8 @@ def make_fleet(
 
 
 def _another_order(n, rng):
-    """Return a permutation that moves something, where there is something to move."""
+    """Return a permutation of two or more that moves something."""
     while True:
         order = rng.permutation(n)
-        if n == 1 or (order != np.arange(n)).any():
+        if (order != np.arange(n)).any():
             return order

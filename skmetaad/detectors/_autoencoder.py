@@ -265,7 +265,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
         "hidden_sizes": [tuple, list],
         "image_shape": [tuple, list, None],
         "standardize": ["boolean"],
-        "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
+        "activation": [StrOptions(set(ACTIVATIONS))],
         "variant": [StrOptions(set(VARIANTS))],
         "noise": [Interval(Real, 0, None, closed="left")],
         "anomaly_score": [StrOptions({"reconstruction", "mahalanobis"})],

@@ -17,7 +17,7 @@ class EncoderDetector(TorchMetaDetector):
     _parameter_constraints = {
         **TorchMetaDetector._parameter_constraints,
         "hidden_sizes": [tuple, list],
-        "activation": [StrOptions(set(ACTIVATIONS) - {"identity"})],
+        "activation": [StrOptions(set(ACTIVATIONS))],
         "encoder": [StrOptions({"dense", "conv4"}), callable],
         "image_shape": [tuple, list, None],
         "n_channels": [Interval(Integral, 1, None, closed="left"), tuple],

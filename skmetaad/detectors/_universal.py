@@ -322,7 +322,6 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
         return self._anomaly(universal.inputs(X, state))
 
     @on_own_device
-    @torch.no_grad()
     def _explained(self, state, X):
         explained = partial(explain.contributions, self._anomaly)
         return self._over_rows(to_tensors(state), to_tensor(X), explained).cpu().numpy()
