@@ -21,18 +21,20 @@ from tables import case, load, seen
 from train_universal import real_tables
 
 from skmetaad.core import explain, ranking, scorer
-from skmetaad.core.draws import draws, tensors
+from skmetaad.core.draws import Draw, tensors
 from skmetaad.datasets import make_tables
 
 
 def seen_draws(tasks, n_draws, rng):
     """Return what the network sees of draws from tasks."""
     tables = [(task.X[task.y != -1], task.X[task.y == -1]) for task in tasks]
-    return [
-        ranking.observed(*tensors(draw))
-        for table in tables
-        for draw in draws(table, n_draws, rng)
-    ]
+    return ranking.observed_draws(tables, n_draws, rng)
+
+
+def beside(support, query, outlier):
+    """Return what the network sees of a query beside inliers."""
+    y = np.ones(len(support), np.int8)
+    return ranking.observed(*tensors(Draw(support, y, query, outlier)))
 
 
 def validation(data):
@@ -43,11 +45,7 @@ def validation(data):
         for name in seen(data, collection):
             if name not in kept:
                 one = case(*load(data, collection, name), "one-class")
-                labelled = torch.zeros(1, len(one.train), dtype=torch.bool)
-                tensors = (torch.from_numpy(X)[None] for X in (one.train, one.test))
-                support, query = tensors
-                outlier = torch.from_numpy(one.y == 1)
-                found.append(ranking.observed(support, labelled, query, outlier))
+                found.append(beside(one.train, one.test, one.y == 1))
     return found
 
 
@@ -59,11 +57,8 @@ def drawn(path, n_support=10):
         own = rng.permutation(task.X[task.y == 1])
         others = task.X[rng.permutation(np.flatnonzero(task.y == -1))[:80]]
         support, query = own[:n_support], np.concatenate([own[n_support:], others])
-        outlier = torch.arange(len(query)) >= len(own) - n_support
-        labelled = torch.zeros(1, n_support, dtype=torch.bool)
-        tensors = (torch.from_numpy(X)[None] for X in (support, query))
-        support, query = tensors
-        found.append(ranking.observed(support, labelled, query, outlier))
+        outlier = np.arange(len(query)) >= len(own) - n_support
+        found.append(beside(support, query, outlier))
     return found
 
 

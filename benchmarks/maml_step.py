@@ -75,13 +75,13 @@ def written_out(params, support, query, n_steps, order=2):
     return torch.autograd.grad(outer(fast, query), list(params.values()))
 
 
-def autograd_loop(params, support, query, n_steps, order=2):
+def autograd_loop(params, support, query, n_steps):
     rates = dict.fromkeys(params, torch.full((n_steps,), RATE))
 
     def loss_of(net, given):
         return (mlp(net, support, N_LAYERS) - support).square().mean(dim=(1, 2))
 
-    (fast,) = inner_loop(params, loss_of, rates, N_TASKS, order=order)
+    (fast,) = inner_loop(params, loss_of, rates, N_TASKS)
     return torch.autograd.grad(outer(fast, query), list(params.values()))
 
 

@@ -124,13 +124,13 @@ def measures(decision):
 
 
 def pyod_decisions(name, support, queries):
-    """Return minus PyOD's scores, less its threshold, of each query (T, 20)."""
+    """Return minus PyOD's scores, less its threshold, of the queries (T, 20)."""
     module, cls, params = PYOD[name]
     cls = getattr(import_module(f"pyod.models.{module}"), cls)
 
-    def one(*sets):
+    def one(rows, query):
         # In single precision a mixture's covariance is not positive definite.
-        rows, *query = (np.asarray(part, np.float64) for part in sets)
+        rows, query = np.asarray(rows, np.float64), np.asarray(query, np.float64)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = cls(**params)
@@ -140,21 +140,20 @@ def pyod_decisions(name, support, queries):
                 model.set_params(n_components=len(rows) - 1)
             # PyOD scores a row without itself: one row alone has no neighbour.
             model.fit(np.repeat(rows, 2, axis=0) if len(rows) == 1 else rows)
-            return [model.threshold_ - model.decision_function(q) for q in query]
+            return model.threshold_ - model.decision_function(query)
 
     run = joblib.Parallel(n_jobs=-1)
-    sets = zip(support, *queries, strict=True)
-    found = run(joblib.delayed(one)(*rows) for rows in sets)
-    return [np.array(part) for part in zip(*found, strict=True)]
+    pairs = zip(support, queries, strict=True)
+    return np.array(run(joblib.delayed(one)(*pair) for pair in pairs))
 
 
-def line(name, values):
+def line(values):
     mean, half = 100 * values.mean(), 196 * values.std() / len(values) ** 0.5
-    return f"{mean:7.2f} +- {half:.2f}" if name else f"{'-':>15}"
+    return f"{mean:7.2f} +- {half:.2f}"
 
 
 def show(k, name, easy, hard):
-    cells = [line(name, value) for pair in (easy, hard) for value in measures(pair)]
+    cells = [line(value) for pair in (easy, hard) for value in measures(pair)]
     print(f"{k:>3}  {name:<28}{'  '.join(cells)}", flush=True)
 
 
@@ -245,9 +244,8 @@ def main():
         for name in PYOD if option.pyod else [KNN]:
             if k == 1 and name in NOT_OF_ONE:
                 continue
-            (found,) = pyod_decisions(name, support, [easy])
-            (hard_found,) = pyod_decisions(name, hard_support, [hard])
-            show(k, name, found, hard_found)
+            found = pyod_decisions(name, support, easy)
+            show(k, name, found, pyod_decisions(name, hard_support, hard))
 
 
 if __name__ == "__main__":

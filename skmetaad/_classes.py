@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from skmetaad._checks import check_count
 from skmetaad._making import (
-    check_count,
     column_names,
     generator,
     group,

@@ -14,6 +14,7 @@ from skmetaad._rows import (
     check_features,
     check_rows,
     padded,
+    same_values,
     stack_states,
     thin,
     unpack,
@@ -39,8 +40,7 @@ def check_adapted(state, ids):
 def all_equal(X, mask):
     """Return whether the rows X (T, K, d) in mask (T, K) are all the same, (T,)."""
     first = X[np.arange(len(X)), mask.argmax(axis=1)][:, None]
-    same = (X == first) | np.isnan(X) & np.isnan(first)
-    return (same.all(axis=2) | ~mask).all(axis=1)
+    return (same_values(X, first).all(axis=2) | ~mask).all(axis=1)
 
 
 class Hooks(metaclass=ABCMeta):
@@ -112,7 +112,7 @@ class Hooks(metaclass=ABCMeta):
         return learned_offsets([(self, None)], rows, rng)
 
     def _reference(self, rows, kept, rng):
-        """Return what judges rows without a task, and the threshold for them."""
+        """Take up what judges rows without a task, and the threshold for them."""
         # At most half of the rows, so that the scores that set the offset are not all
         # scores of rows the reference was adapted on.
         cap = max(1, min(self.max_support, len(kept) // 2))
@@ -120,7 +120,7 @@ class Hooks(metaclass=ABCMeta):
         if len(kept) > self._n_offset_rows:
             kept = rng.choice(kept, self._n_offset_rows, replace=False)
         scores = self._in_blocks(rows.X[kept], None, self._score)
-        return self.reference_, float(np.quantile(scores, self.contamination))
+        self.offset_ = float(np.quantile(scores, self.contamination))
 
     def _pooled(self, rows, max_rows):
         """Adapt to the rows of all tasks as one."""

@@ -1,6 +1,4 @@
-"""Checks and index arithmetic behind the makers of task collections, numpy only."""
-
-from numbers import Integral, Real
+"""Index arithmetic and checks of rows behind the makers of task collections."""
 
 import numpy as np
 
@@ -121,29 +119,3 @@ def generator(random_state):
     if isinstance(random_state, np.random.RandomState):
         random_state = random_state.randint(2**31 - 1)
     return np.random.default_rng(random_state)
-
-
-def check_count(name, value, least=1):
-    """Refuse what is not a whole number, or too small a one."""
-    expected = f"{name}={value!r}: expected an int, at least {least}."
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(expected)
-    if value < least:
-        raise ValueError(expected)
-
-
-def check_chronological(value):
-    """Refuse what is neither a bool nor "consecutive"."""
-    known = isinstance(value, bool | np.bool_)
-    if not known and not (isinstance(value, str) and value == "consecutive"):
-        raise ValueError(
-            f"chronological={value!r}: expected True, False or 'consecutive'."
-        )
-
-
-def check_share(name, value):
-    """Refuse what is not a number in [0, 1)."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{name}={value!r}: expected a number in [0, 1).")
-    if not 0 <= value < 1:
-        raise ValueError(f"{name}={value!r}: expected [0, 1).")

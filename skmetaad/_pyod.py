@@ -138,10 +138,10 @@ class PyODDetector(BaseMetaDetector):
 
     def _reference(self, rows, kept, rng):
         """Judge rows without a task by PyOD's own fit and threshold."""
-        state = self.reference_  # already fitted on the rows, where they are one task
-        if state is None:
-            state = self._pooled(rows, min(self.max_support, self._max_pooled))
-        return state, float(self._thresholds(state)[0])
+        if self.reference_ is None:  # else fitted on the rows already, as one task
+            n = min(self.max_support, self._max_pooled)
+            self.reference_ = self._pooled(rows, n)
+        self.offset_ = float(self._thresholds(self.reference_)[0])
 
     def _adapt(self, X, y, mask):
         fitted = np.empty(len(X), dtype=object)

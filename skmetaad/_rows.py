@@ -38,6 +38,10 @@ class Rows:
     def n_tasks(self):
         return max(len(self.ids), 1)
 
+    @property
+    def outlier(self):
+        return np.zeros(len(self.X), bool) if self.y is None else self.y == -1
+
 
 def unpack(X, y, task, min_width=0):
     """Split a collection of tasks into arrays; leave arrays as they are.
@@ -103,19 +107,24 @@ def check_rows(estimator, X, y, task, *, reset):
     code, ids = factorize(task, len(X))
     y = check_labels(y, n_rows=len(X))
     if y is not None:
-        inliers = np.bincount(code[y != -1], minlength=max(len(ids), 1))
-        if (inliers == 0).any():
-            where = f"task {ids[int(np.argmin(inliers))]!r}" if ids else "y"
-            raise ValueError(
-                f"{where} labels every row as an outlier (-1): expected at least "
-                "one inlier or unlabelled row."
-            )
+        refuse_outliers_only(y != -1, code, ids)
     if tasks is None:
         names = getattr(estimator, "feature_names_in_", None)
         own = X.shape[1], None if names is None else tuple(names)
         return Rows(X, y, code, ids, (own,) * len(ids))
     columns = tuple((one.n_features, one.feature_names) for one in tasks)
     return Rows(X, y, code, ids, columns)
+
+
+def refuse_outliers_only(kept, code, ids):
+    """Raise where a task has outliers only; the kept rows are none."""
+    left = np.bincount(code[kept], minlength=max(len(ids), 1))
+    if (left == 0).any():
+        where = f"task {ids[int(np.argmin(left))]!r}" if ids else "y"
+        raise ValueError(
+            f"{where} labels every row as an outlier (-1): expected at least one "
+            "inlier or unlabelled row."
+        )
 
 
 def check_columns(tasks, known):
@@ -243,8 +252,7 @@ def thin(rows, max_rows):
     independent of the order in which the rows came; a fixed permutation of the sorted
     rows picks those that stay.
     """
-    outlier = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
-    group = rows.code * 2 + outlier
+    group = rows.code * 2 + rows.outlier
     order = _by_content(rows.X, group)
     if rows.y is not None and (rows.y == 0).any():
         order = _equal_by_label(rows.X, rows.y, group, order)
@@ -278,8 +286,7 @@ def _by_content(X, group):
     near &= group[1:] == group[:-1]
     at = np.flatnonzero(near)
     one, next_one = X[order[at]], X[order[at + 1]]
-    same = (one == next_one) | (np.isnan(one) & np.isnan(next_one))
-    unsure = at[~same.all(axis=1)] + 1
+    unsure = at[~same_values(one, next_one).all(axis=1)] + 1
     if len(unsure):
         run = np.cumsum(np.r_[True, ~near])
         places = np.flatnonzero(np.isin(run, run[unsure]))
@@ -288,11 +295,16 @@ def _by_content(X, group):
     return order
 
 
+def same_values(a, b):
+    """Return where values are equal or both missing."""
+    return (a == b) | np.isnan(a) & np.isnan(b)
+
+
 def _equal_by_label(X, y, group, order):
     """Return the order with equal rows of a group sorted by label."""
     one, next_one = X[order[:-1]], X[order[1:]]
-    same = (one == next_one) | (np.isnan(one) & np.isnan(next_one))
-    same = same.all(axis=1) & (group[order[:-1]] == group[order[1:]])
+    same = same_values(one, next_one).all(axis=1)
+    same &= group[order[:-1]] == group[order[1:]]
     run = np.cumsum(np.r_[True, ~same])
     return order[np.lexsort((y[order], run))]
 

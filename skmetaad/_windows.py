@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from skmetaad._checks import check_count
 from skmetaad._ids import refuse_masked
-from skmetaad._making import as_array, check_count, column_names, shared_names
+from skmetaad._making import as_array, column_names, shared_names
 from skmetaad._task import Task, listed, refuse_beside
 from skmetaad.labels import outlier_labels, warn_zero_one
 

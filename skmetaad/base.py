@@ -119,8 +119,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
         """
         with restored_on_error(self):
             rows = check_rows(self, X, y, task, reset=True)
-            labelled = np.zeros(len(rows.X), bool) if rows.y is None else rows.y == -1
-            kept = np.flatnonzero(~labelled)
+            kept = np.flatnonzero(~rows.outlier)
             if len(kept) < 2:
                 raise ValueError(
                     f"X has n_samples = {len(kept)} rows that are not labelled as "
@@ -134,7 +133,7 @@ class BaseMetaDetector(Hooks, CallbackSupportMixin, OutlierMixin, BaseEstimator)
             self.meta_ = self._meta_fit(rows.X, rows.y, rows.code, rng)
             self.offset_prior_ = self._prior(rows, rng)
             self._judge(rows)
-            self.reference_, self.offset_ = self._reference(rows, kept, rng)
+            self._reference(rows, kept, rng)
         return self
 
     def adapt(self, X, y=None, *, task=None):

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skmetaad._checks import check_chronological, check_share
 from skmetaad._drawing import ByTask, blocks
-from skmetaad._making import check_chronological, check_share
 
 __all__ = ["EpisodeSampler", "Episodes", "blocks", "draw_support_query"]
 

@@ -16,8 +16,8 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmetaad._as_given import by_task
+from skmetaad._checks import check_count, check_draws
 from skmetaad._compat import safe_indexing
-from skmetaad._making import check_chronological, check_count, check_share
 from skmetaad._query_outliers import with_outliers
 from skmetaad._rows import unpack
 from skmetaad.compose import adapt, decide
@@ -136,7 +136,8 @@ def few_shot_scores(
     """
     measure = _measure(metric)
     asked = n_support, n_outliers, contamination, chronological
-    _check_draws(*asked, n_repeats)
+    check_draws(*asked)
+    check_count("n_repeats", n_repeats)
     X, y, ids, members = _by_task(estimator, X, y, task)
     seed = check_random_state(random_state).randint(2**31 - 1)
     found = np.empty((n_repeats, len(ids)))
@@ -175,14 +176,6 @@ def _measure(metric):
             f"metric={metric!r}: expected one of {sorted(METRICS)} or a callable."
         )
     return METRICS[metric]
-
-
-def _check_draws(n_support, n_outliers, contamination, chronological, n_repeats):
-    check_count("n_support", n_support)
-    check_count("n_outliers", n_outliers, 0)
-    check_share("contamination", contamination)
-    check_chronological(chronological)
-    check_count("n_repeats", n_repeats)
 
 
 def _by_task(estimator, X, y, task):
@@ -305,7 +298,8 @@ class FewShotScorer:
         random_state=0,
     ):
         _measure(metric)
-        _check_draws(n_support, n_outliers, contamination, chronological, n_repeats)
+        check_draws(n_support, n_outliers, contamination, chronological)
+        check_count("n_repeats", n_repeats)
         self.metric = metric
         self.n_support = n_support
         self.n_outliers = n_outliers

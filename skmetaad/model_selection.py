@@ -4,14 +4,10 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, LeaveOneGroupOut
 
 from skmetaad._as_given import by_task
+from skmetaad._checks import check_draws
 from skmetaad._compat import safe_indexing
 from skmetaad._ids import factorize
-from skmetaad._making import (
-    check_chronological,
-    check_count,
-    check_share,
-    id_array,
-)
+from skmetaad._making import id_array
 from skmetaad._task import refuse_beside
 from skmetaad.episodes import draw_support_query
 from skmetaad.labels import warned_labels
@@ -247,10 +243,7 @@ def support_query_split(
     >>> support
     TaskCollection(n_tasks=3, n_rows=15 (5 per task), n_features=8, n_outliers=0)
     """
-    check_count("n_support", n_support)
-    check_count("n_outliers", n_outliers, 0)
-    check_share("contamination", contamination)
-    check_chronological(chronological)
+    check_draws(n_support, n_outliers, contamination, chronological)
     options = {"n_outliers": n_outliers, "contamination": contamination}
     options["chronological"] = chronological
     options["rng"] = np.random.default_rng(random_state)

@@ -23,6 +23,7 @@ from skmetaad._compare._page import _Page
 from skmetaad._compare._run import Record, run
 from skmetaad._compare._summary import (
     FLAGGING,
+    Results,
     against_knn,
     false_alarms,
     flagging,
@@ -126,10 +127,11 @@ def test_the_page_ranks_the_methods_that_have_all_tasks():
         for record in records_of({"KNN": BASE, "A": BASE + GAIN, "B": BASE, "C": GAIN})
         if (record.method, record.task) not in lacking
     ]
-    page = _Page([Method(name) for name in ("KNN", "A", "B", "C")], [5], records)
+    methods = [Method(name) for name in ("KNN", "A", "B", "C")]
+    page = _Page(methods, [5], Results(records))
     assert "mean ranks by AUROC over 8 tasks" in page._ranks(5)
     records = [record for record in records if record.method in "AB"]
-    page = _Page([Method("A"), Method("B")], [5], records)
+    page = _Page([Method("A"), Method("B")], [5], Results(records))
     assert "Too few tasks or methods to rank" in page._ranks(5)
 
 

@@ -21,6 +21,7 @@ from skmetaad._compare._progress import Progress
 from skmetaad._compare._report import report
 from skmetaad._compare._run import run
 from skmetaad._compare._series import SERIES
+from skmetaad._compare._summary import Results
 
 PROGRAM = "python -m skmetaad"
 DESCRIPTION = """\
@@ -202,8 +203,9 @@ def compare(options):
         )
     finally:
         progress.close()
+    results = Results(records)
     found = report(
-        collection, methods, shots, seeds, records, failures, overlap, options.max_query
+        collection, methods, shots, seeds, results, failures, overlap, options.max_query
     )
     try:
         if not records and (options.plot or options.html):
@@ -211,14 +213,14 @@ def compare(options):
         if options.csv:
             write_csv(options.csv, records)
         if options.summary:
-            write_summary(options.summary, records)
+            write_summary(options.summary, results)
         if options.plot:
-            figure = curves(collection.name, methods, shots, records)
+            figure = curves(collection.name, methods, shots, results.summaries)
             figure.savefig(options.plot, dpi=150)
         if options.html:
             command = f"{PROGRAM} {shlex.join(options.given)}"
             title = f"{collection.name}: detectors from a few rows"
-            write_page(options.html, title, command, methods, shots, records, found)
+            write_page(options.html, title, command, methods, shots, results, found)
     except OSError as error:
         raise InputError(f"the results could not be written: {error}") from error
     finally:  # after the files, since whoever reads may close the pipe

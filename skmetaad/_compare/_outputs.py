@@ -10,15 +10,7 @@ from skmetaad._compare._baselines import KNN
 from skmetaad._compare._cache import versions
 from skmetaad._compare._data import InputError
 from skmetaad._compare._run import Record
-from skmetaad._compare._summary import (
-    FLAGGING,
-    METRICS,
-    Rate,
-    false_alarms,
-    flagging,
-    friedman,
-    summarize,
-)
+from skmetaad._compare._summary import FLAGGING, METRICS, Rate, friedman
 
 STATISTICS = ("low", "high", "rank", "wins", "ties", "losses")
 STATISTICS += ("negative_transfer", "p", "p_holm")
@@ -74,12 +66,11 @@ def write_csv(path, records):
         writer.writerows(asdict(r) | {"versions": made_with} for r in records)
 
 
-def write_summary(path, records):
+def write_summary(path, results):
     """Write one row per method and K, with the statistics over tasks."""
-    summaries = {metric: summarize(records, metric) for metric in METRICS}
-    rates, flags = false_alarms(records), flagging(records)
+    summaries = results.summaries
     shots = {k for _, k in summaries["auroc"]}
-    p = {(m, k): friedman(records, m, k)[0] for m in METRICS for k in shots}
+    p = {(m, k): friedman(results.records, m, k)[0] for m in METRICS for k in shots}
     rows = []
     for method, k in summaries["auroc"]:
         row = {"method": method, "shots": k}
@@ -90,8 +81,8 @@ def write_summary(path, records):
             row |= {f"{metric}_{name}": getattr(found, name) for name in STATISTICS}
             row[f"{metric}_friedman_p"] = p[metric, k]
         none = dict.fromkeys(FLAGGING, np.nan)
-        row |= flags.get((method, k), none)
-        rate = rates.get((method, k), NO_RATE)
+        row |= results.flags.get((method, k), none)
+        rate = results.rates.get((method, k), NO_RATE)
         row["false_alarm_rate"] = rate.mean
         row["false_alarm_rate_low"] = rate.low
         row["false_alarm_rate_high"] = rate.high
@@ -103,7 +94,7 @@ def write_summary(path, records):
         writer.writerows(rows)
 
 
-def curves(title, methods, shots, records):
+def curves(title, methods, shots, summaries):
     """Return a figure of the mean of each metric over K, with its interval."""
     # Figure without pyplot: no window, and the user's backend is left alone.
     from matplotlib.figure import Figure
@@ -113,12 +104,12 @@ def curves(title, methods, shots, records):
     place = np.arange(len(shots), dtype=float)
     shift = np.linspace(-0.18, 0.18, len(methods)) if len(methods) > 1 else [0.0]
     for axes, (metric, label) in zip(panels, METRICS.items(), strict=True):
-        summaries = summarize(records, metric)
+        found = summaries[metric]
         for number, method in enumerate(methods):
-            known = [i for i, k in enumerate(shots) if (method.name, k) in summaries]
+            known = [i for i, k in enumerate(shots) if (method.name, k) in found]
             if not known:
                 continue
-            drawn = [summaries[method.name, shots[i]] for i in known]
+            drawn = [found[method.name, shots[i]] for i in known]
             mean, low, high = np.array([(s.mean, s.low, s.high) for s in drawn]).T
             error = np.nan_to_num([mean - low, high - mean])
             axes.errorbar(

@@ -12,11 +12,8 @@ from skmetaad._compare._summary import (
     FLAGGING,
     METRICS,
     costs,
-    false_alarms,
-    flagging,
     on_all_tasks,
     per_task,
-    summarize,
 )
 from skmetaad.inspection import CriticalDifferenceDisplay
 
@@ -24,10 +21,10 @@ from skmetaad.inspection import CriticalDifferenceDisplay
 PICKED_OURS, PICKED_OTHERS = 3, 2
 
 
-def write_page(path, title, command, methods, shots, records, report):
+def write_page(path, title, command, methods, shots, results, report):
     """Write tables that sort, curves, ranks, costs, single tasks, and all remarks."""
-    ran = {record.method for record in records}
-    page = _Page([m for m in methods if m.name in ran], shots, records)
+    ran = {record.method for record in results.records}
+    page = _Page([m for m in methods if m.name in ran], shots, results)
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<pre class="command">{escape(command)}</pre>',
@@ -59,13 +56,12 @@ def write_page(path, title, command, methods, shots, records, report):
 class _Page:
     """The parts of the page that show results."""
 
-    def __init__(self, methods, shots, records):
+    def __init__(self, methods, shots, results):
         self.names = [m.name for m in methods]
         self.ours = {m.name for m in methods if m.cls}
-        self.shots, self.records = shots, records
-        self.summaries = {metric: summarize(records, metric) for metric in METRICS}
-        self.rates, self.flags = false_alarms(records), flagging(records)
-        self.tasks = per_task(records, "auroc")
+        self.shots, self.results = shots, results
+        self.summaries = results.summaries
+        self.tasks = per_task(results.records, "auroc")
         self.picked = self._picked()
         # Neighbours in this order have colours of their own.
         self.names.sort(key=lambda name: name not in self.picked)
@@ -113,7 +109,7 @@ class _Page:
         """Return the tables and the charts of one K."""
         there = [n for n in self.names if (n, k) in self.summaries["auroc"]]
         there.sort(key=lambda name: -self.summaries["auroc"][name, k].mean)
-        points, spent = {}, [r for r in self.records if r.shots == k]
+        points, spent = {}, [r for r in self.results.records if r.shots == k]
         for name, (_, adapt, score) in costs(spent).items():
             cost = 1000 * (adapt + score)
             points[name] = cost, self.summaries["auroc"][name, k].mean
@@ -128,7 +124,7 @@ class _Page:
         ]
         return (
             f'<h2 id="k{k}">K = {k}</h2><h3>Ranking rows</h3>{self._ranking(k, there)}'
-            f'<p class="small">{friedman_line(self.records, k)}</p>'
+            f'<p class="small">{friedman_line(self.results.records, k)}</p>'
             f"<h3>At the detectors' own thresholds</h3>{self._thresholds(k, there)}"
             f'<div class="charts">{self._ranks(k)}{"".join(charts)}</div>'
         )
@@ -153,10 +149,10 @@ class _Page:
         head = ["method", *FLAGGING.values(), "false alarms", "95 %", "nominal"]
         rows = []
         for name in there:
-            if (name, k) not in self.rates:
+            if (name, k) not in self.results.rates:
                 continue
-            rate = self.rates[name, k]
-            cells = [_cell(self.flags[name, k][metric], ".3f") for metric in FLAGGING]
+            rate, flags = self.results.rates[name, k], self.results.flags[name, k]
+            cells = [_cell(flags[metric], ".3f") for metric in FLAGGING]
             cells += [_cell(rate.mean, ".3f"), _cell(rate.low, ".3f", rate.high)]
             rows.append((name, [*cells, _cell(rate.contamination, "g")]))
         return _table(head, rows)
@@ -183,7 +179,7 @@ class _Page:
     def cost_table(self):
         head = ["method", "meta-train (s)", "adapt or fit (ms/task)", "score (ms/task)"]
         rows = []
-        for name, (fit, adapt, score) in costs(self.records).items():
+        for name, (fit, adapt, score) in costs(self.results.records).items():
             cells = [_cell(fit if name in self.ours else np.nan, ".1f")]
             cells += [_cell(1000 * adapt, ".1f"), _cell(1000 * score, ".1f")]
             rows.append((name, cells))

@@ -11,10 +11,7 @@ from skmetaad._compare._summary import (
     METRICS,
     MIN_TASKS,
     costs,
-    false_alarms,
-    flagging,
     friedman,
-    summarize,
 )
 
 MARK = ">"
@@ -61,17 +58,16 @@ class Report:
         return [*self.facts, "", *self.tables, "", *LEGEND, *self.notes]
 
 
-def report(collection, methods, shots, seeds, records, failures, audit, max_query):
+def report(collection, methods, shots, seeds, results, failures, audit, max_query):
     """Return the `Report` that the command prints."""
     notes, lines = _Notes(), []
-    summaries = {metric: summarize(records, metric) for metric in METRICS}
-    rates, flags = false_alarms(records), flagging(records)
+    records, summaries = results.records, results.summaries
     for k in shots:
         ordered = _ordered(k, methods, summaries["auroc"])
         lines += [*_at(k, ordered, summaries, failures, notes), ""]
         lines += [*_tests(k, ordered, summaries["auroc"])]
         lines += [friedman_line(records, k), ""]
-        lines += [*_flagging(k, ordered, flags, rates), ""]
+        lines += [*_flagging(k, ordered, results), ""]
     lines += _timing(methods, records)
     facts = _head(collection, shots, seeds, records, max_query)
     facts += audit.lines()
@@ -156,16 +152,16 @@ def _tests(k, methods, summaries):
     return table(rows, header)
 
 
-def _flagging(k, methods, flags, rates):
+def _flagging(k, methods, results):
     header = [f"K = {k}, own threshold", *FLAGGING.values()]
     header += ["false alarms", "95 %", "nominal"]
     rows = []
     for method in methods:
-        rate = rates.get((method.name, k))
+        rate = results.rates.get((method.name, k))
         if rate is None:
             continue
         row = [f"{_mark(method.name)} {method.name}"]
-        row += [f"{flags[method.name, k][metric]:.3f}" for metric in FLAGGING]
+        row += [f"{results.flags[method.name, k][metric]:.3f}" for metric in FLAGGING]
         row += [
             f"{rate.mean:.3f}",
             f"{rate.low:.3f}-{rate.high:.3f}" if np.isfinite(rate.low) else "-",

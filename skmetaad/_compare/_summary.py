@@ -2,13 +2,19 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.stats import rankdata
 
 from skmetaad._compare._baselines import KNN
-from skmetaad.inspection._drawn import bootstrap_interval
-from skmetaad.inspection._significance import DIGITS, friedman_p, holm, signed_rank_p
+from skmetaad.inspection._significance import (
+    DIGITS,
+    bootstrap_interval,
+    friedman_p,
+    holm,
+    signed_rank_p,
+)
 
 METRICS = {"auroc": "AUROC", "average_precision": "AP"}
 FLAGGING = {
@@ -56,6 +62,28 @@ class Rate:
     low: float
     high: float
     contamination: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was recorded, and what follows from it."""
+
+    records: list
+
+    @cached_property
+    def summaries(self):
+        """{metric: {(method, K): Summary}}."""
+        return {metric: summarize(self.records, metric) for metric in METRICS}
+
+    @cached_property
+    def rates(self):
+        """{(method, K): Rate}."""
+        return false_alarms(self.records)
+
+    @cached_property
+    def flags(self):
+        """{(method, K): {metric: mean over tasks}} at the methods' thresholds."""
+        return flagging(self.records)
 
 
 def per_task(records, metric):

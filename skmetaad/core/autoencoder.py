@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss, softplus
 
+from skmetaad.core.activations import ACTIVATIONS
 from skmetaad.core.codecs import Codec, DenseCodec
 from skmetaad.core.dense_loop import dense_inner_loop
 from skmetaad.core.dense_step import Loss
 from skmetaad.core.forms import Net, whole
 from skmetaad.core.losses import separation
 from skmetaad.core.maml import MAML
-from skmetaad.core.nets import ACTIVATIONS, HEAD, NETWORK, Params, init_mlp, mlp, under
+from skmetaad.core.nets import HEAD, NETWORK, Params, init_mlp, mlp, under
 from skmetaad.core.scaling import as_seen
 from skmetaad.core.state import finite
 from skmetaad.core.train import Batch

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skmetaad.core.kmeans import assigned, k_means
-from skmetaad.core.metric import Metric, inliers, shots
+from skmetaad.core.metric import Metric, by_shots, inliers
 from skmetaad.core.nets import FAR, Params, init_mlp, mlp, nearest, sq_distances
 from skmetaad.core.train import Batch
 
@@ -55,9 +55,7 @@ class Clustering(Metric):
             odd = nearest(sq_distances(embedded, state["support"]), state["outlier"])
             closer = log_kernel_of(params, odd) - log_kernel.amax(dim=2)
             inside = inside - closer.clamp_min(0.0)
-        level = params["head.level"][0] + params["head.level"][1] * (
-            shots(state, embedded).log()
-        )
+        level = by_shots(params["head.level"], state)
         return params["head.slope"].exp() * (level + inside)
 
     def log_kernels(self, params: Params, state: Params, embedded: Tensor) -> Tensor:

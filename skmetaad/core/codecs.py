@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skmetaad.core.nets import ACTIVATIONS, Params, affine, each_task, init_mlp, mlp
+from skmetaad.core.activations import ACTIVATIONS
+from skmetaad.core.nets import Params, affine, each_task, init_mlp, mlp
 
 # A small last layer: the untrained network reconstructs the task's mean.
 LAST_GAIN = 0.1

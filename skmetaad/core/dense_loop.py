@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from skmetaad.core.activations import ACTIVATIONS
 from skmetaad.core.dense_back import turned_back
 from skmetaad.core.dense_layers import First, Last, Plain
 from skmetaad.core.dense_step import (
@@ -24,7 +25,7 @@ from skmetaad.core.dense_step import (
     take_step,
 )
 from skmetaad.core.forms import Net
-from skmetaad.core.nets import ACTIVATIONS, Params, mlp
+from skmetaad.core.nets import Params, mlp
 
 N_FRAME = len(Frame._fields)
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
-from skmetaad.core.nets import ACTIVATIONS, Params, each_task, init_mlp, mlp
+from skmetaad.core.activations import ACTIVATIONS
+from skmetaad.core.nets import Params, each_task, init_mlp, mlp
 
 # Pictures convolved at once: few enough to stay in cache.
 AT_ONCE = 256

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from skmetaad.core.metric import Metric, inliers, less_odd
-from skmetaad.core.nets import HEAD, NETWORK, Params, init_mlp, mean_of, mlp
+from skmetaad.core.metric import Metric, inliers, less_odd, two_means
+from skmetaad.core.nets import HEAD, NETWORK, Params, init_mlp, mlp
 from skmetaad.core.train import Batch
 
 VARIANTS = ("gan", "bigan")
@@ -66,11 +66,7 @@ class GAN(Metric):
         return torch.cat([embedded, seen], dim=2) if self.paired else embedded
 
     def summarize(self, params: Params, state: Params, embedded: Tensor) -> Params:
-        embedded = embedded[..., : self.encoder.width]
-        return {
-            "normal": mean_of(embedded, state["inlier"]),
-            "odd": mean_of(embedded, state["outlier"]),
-        }
+        return two_means(state, embedded[..., : self.encoder.width])
 
     def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
         score = self._score(params, embedded, state["normal"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.metric import Metric
+from skmetaad.core.metric import Metric, present
 from skmetaad.core.nets import Params, init_mlp, mlp
 
 
@@ -40,28 +40,28 @@ class Graph(Metric):
         label = torch.stack([state["inlier"], state["outlier"]], dim=2)
         nodes = torch.cat([embedded, label.to(embedded.dtype)], dim=2)
         found = {"nodes0": nodes}
-        present = state["inlier"] | state["outlier"]
+        there = present(state)
         for i in range(len(self.message_sizes) - 1):
-            nodes = self._updated(params, i, nodes, nodes, present)
+            nodes = self._updated(params, i, nodes, nodes, there)
             found[f"nodes{i + 1}"] = nodes
         return found
 
     def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
-        present = state["inlier"] | state["outlier"]
+        there = present(state)
         query = torch.cat([embedded, embedded.new_zeros(*embedded.shape[:2], 2)], dim=2)
         for i in range(len(self.message_sizes)):
-            query = self._updated(params, i, query, state[f"nodes{i}"], present)
+            query = self._updated(params, i, query, state[f"nodes{i}"], there)
         return mlp(params, query, 1, prefix="head.out.").squeeze(2)
 
     def _updated(
-        self, params: Params, i: int, nodes: Tensor, support: Tensor, present: Tensor
+        self, params: Params, i: int, nodes: Tensor, support: Tensor, there: Tensor
     ) -> Tensor:
         """Append to nodes (T, R, w) the messages they get from support (T, K, w)."""
         difference = (nodes.unsqueeze(2) - support.unsqueeze(1)).abs()
         flat = difference.flatten(1, 2)
         edge = mlp(params, flat, 2, prefix=f"head.edge{i}.")
         edge = edge.reshape(difference.shape[:3])
-        edge = edge.masked_fill(~present.unsqueeze(1), float("-inf")).softmax(dim=2)
+        edge = edge.masked_fill(~there.unsqueeze(1), float("-inf")).softmax(dim=2)
         got = edge @ support
         both = torch.cat([nodes, got, (nodes - got).abs()], dim=2)
         message = torch.relu(mlp(params, both, 1, prefix=f"head.node{i}."))

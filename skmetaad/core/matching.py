@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.metric import Metric, log_sum, shots
+from skmetaad.core.metric import Metric, by_shots, log_sum, present
 from skmetaad.core.nets import Params, directions
 
 
@@ -30,34 +30,26 @@ class Matching(Metric):
 
     def summarize(self, params: Params, state: Params, embedded: Tensor) -> Params:
         if self.full_context:
-            present = state["inlier"] | state["outlier"]
-            embedded = (
-                embedded
-                + self._read(embedded, embedded, present) @ (params["head.support"])
-            )
+            read = self._read(embedded, embedded, present(state))
+            embedded = embedded + read @ params["head.support"]
         return {"support": embedded}
 
     def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
         support = state["support"]
         if self.full_context:
-            present = state["inlier"] | state["outlier"]
-            embedded = (
-                embedded
-                + self._read(embedded, support, present) @ (params["head.query"])
-            )
+            read = self._read(embedded, support, present(state))
+            embedded = embedded + read @ params["head.query"]
         scale = params["head.temperature"].exp()
         constant = params["head.constant"].exp()
         cosine = directions(embedded, constant) @ directions(support, constant).mT
         attention = scale * cosine
-        null = params["head.null"][0] + params["head.null"][1] * shots(
-            state, embedded
-        ).log().expand(-1, embedded.shape[1])
+        null = by_shots(params["head.null"], state, embedded.shape[1])
         against = torch.logaddexp(null, log_sum(attention, state["outlier"]))
         return log_sum(attention, state["inlier"]) - against
 
     @staticmethod
-    def _read(query: Tensor, support: Tensor, present: Tensor) -> Tensor:
+    def _read(query: Tensor, support: Tensor, there: Tensor) -> Tensor:
         """Return the mean of the support as attended to by each query row."""
         likeness = query @ support.transpose(1, 2) / query.shape[2] ** 0.5
-        likeness = likeness.masked_fill(~present.unsqueeze(1), float("-inf"))
+        likeness = likeness.masked_fill(~there.unsqueeze(1), float("-inf"))
         return likeness.softmax(dim=2) @ support

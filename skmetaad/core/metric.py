@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 
 from skmetaad.core.encoders import Encoder
 from skmetaad.core.losses import crossed_separation, separation
-from skmetaad.core.nets import FAR, NETWORK, Params, under
+from skmetaad.core.nets import FAR, NETWORK, Params, mean_of, under
 from skmetaad.core.scaling import as_seen, task_scaling
 from skmetaad.core.train import Batch
 
@@ -102,9 +102,23 @@ def less_odd(score: Tensor, odd: Tensor, state: Params) -> Tensor:
     return score - torch.where(known, softplus(odd), torch.zeros_like(odd))
 
 
-def shots(state: Params, like: Tensor) -> Tensor:
-    """Return the number of support inliers of each task, (T, 1)."""
-    return state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(like.dtype)
+def by_shots(line: Tensor, state: Params, n_rows: int = 1) -> Tensor:
+    """Return a + b log n (T, n_rows), of a line (a, b), n a task's support inliers."""
+    n = state["inlier"].sum(dim=1, keepdim=True).clamp_min(1).to(line.dtype)
+    return line[0] + line[1] * n.log().expand(-1, n_rows)
+
+
+def present(state: Params) -> Tensor:
+    """Return which support rows (T, K) are no padding."""
+    return state["inlier"] | state["outlier"]
+
+
+def two_means(state: Params, embedded: Tensor) -> Params:
+    """Return the means (T, 1, e) of the support's inliers and of its outliers."""
+    return {
+        "normal": mean_of(embedded, state["inlier"]),
+        "odd": mean_of(embedded, state["outlier"]),
+    }
 
 
 def log_sum(similarity: Tensor, mask: Tensor) -> Tensor:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skmetaad.core.draws import Table, draws, tensors
 from skmetaad.core.evidence import NEAR
 from skmetaad.core.scorer import Inputs, backbone, correction, init
 from skmetaad.core.universal import adapt, awake, inputs
@@ -43,6 +45,17 @@ def observed(support: Tensor, labelled: Tensor, query: Tensor, outlier: Tensor) 
     # Halves keep thousands of draws in memory, at three digits.
     halves = (part.half() if part.is_floating_point() else part for part in parts)
     return Seen(Inputs(*halves), outlier)
+
+
+def observed_draws(
+    tables: list[Table], n_draws: int, rng: np.random.Generator
+) -> list[Seen]:
+    """Return what the network sees of draws from tables."""
+    return [
+        observed(*tensors(draw))
+        for table in tables
+        for draw in draws(table, n_draws, rng)
+    ]
 
 
 def lead(score: Tensor, n_inliers: int) -> Tensor:

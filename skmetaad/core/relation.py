@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.metric import Metric, less_odd
-from skmetaad.core.nets import HEAD, Params, init_mlp, mean_of, mlp
+from skmetaad.core.metric import Metric, less_odd, two_means
+from skmetaad.core.nets import HEAD, Params, init_mlp, mlp
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,7 @@ class Relation(Metric):
         return init_mlp(sizes, generator, prefix=HEAD)
 
     def summarize(self, params: Params, state: Params, embedded: Tensor) -> Params:
-        return {
-            "normal": mean_of(embedded, state["inlier"]),
-            "odd": mean_of(embedded, state["outlier"]),
-        }
+        return two_means(state, embedded)
 
     def compare(self, params: Params, state: Params, embedded: Tensor) -> Tensor:
         score = self._relation(params, embedded, state["normal"])

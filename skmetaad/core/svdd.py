@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skmetaad.core.metric import Metric, shots
+from skmetaad.core.metric import Metric, by_shots
 from skmetaad.core.nets import Params, mean_of, nearest, sq_distances
 
 
@@ -68,8 +68,6 @@ class SVDD(Metric):
         z = self._whitened(state, embedded - state["center"])
         inside = z.square().sum(dim=2)
         odd = nearest(sq_distances(z, state["support"]), state["outlier"])
-        radius = params["head.radius"][0] + params["head.radius"][1] * (
-            shots(state, embedded).log()
-        )
+        radius = by_shots(params["head.radius"], state)
         slope = params["head.slope"].exp()
         return slope * (radius - inside - (inside - odd).clamp_min(0.0))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skmetaad._making import check_count, check_share, generator
+from skmetaad._checks import check_count, check_share
+from skmetaad._making import generator
 from skmetaad.tasks import Task, TaskCollection
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skmetaad._making import check_count
+from skmetaad._checks import check_count
 from skmetaad._task import Task
 from skmetaad.tasks import TaskCollection
 
@@ -91,7 +91,7 @@ def _between(rng, limits):
 
 def _nodes(rng, n, n_nodes):
     """Sample a structural causal model (n, n_nodes), every node of unit spread."""
-    roots = max(1, int(rng.integers(1, max(2, n_nodes // 2 + 1))))
+    roots = int(rng.integers(1, max(2, n_nodes // 2 + 1)))
     noise = np.exp(rng.uniform(np.log(0.01), np.log(1.0)))
     clusters = rng.integers(2, 9) if rng.random() < 0.5 else 0
     part = rng.integers(clusters, size=n) if clusters else None
@@ -194,7 +194,7 @@ def _rare_class(rng, n, d):
     order = order[counts[order] >= 10]
     if len(order) < 2:
         return None, None
-    rare = order[: max(1, int(rng.integers(1, len(order))))]
+    rare = order[: int(rng.integers(1, len(order)))]
     if rng.random() < 0.5:
         common = order[len(order) - 1 :]
         rare = rare[rare != common[0]]

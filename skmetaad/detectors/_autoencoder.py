@@ -3,13 +3,13 @@
 from numbers import Integral, Real
 
 from skmetaad._compat import Interval, StrOptions
+from skmetaad.core.activations import ACTIVATIONS
 from skmetaad.core.autoencoder import VARIANTS, MAMLAutoencoder
 from skmetaad.core.codecs import ConvCodec, DenseCodec
 from skmetaad.core.latent import LatentAutoencoder
-from skmetaad.core.nets import ACTIVATIONS
 from skmetaad.detectors._blended import cross_fitted, learned_latent
 from skmetaad.detectors._inner_loop import InnerLoop
-from skmetaad.detectors._torch import NETWORK, TorchMetaDetector
+from skmetaad.detectors._torch import NETWORK_PARAMS, TorchMetaDetector
 
 
 class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
@@ -256,7 +256,7 @@ class MAMLAutoencoderDetector(InnerLoop, TorchMetaDetector):
     True
     """
 
-    _shaping = (*InnerLoop._inner_shaping, *NETWORK, "architecture", "variant")
+    _shaping = (*InnerLoop._inner_shaping, *NETWORK_PARAMS, "architecture", "variant")
     _shaping += ("anomaly_score",)
     _parameter_constraints = {
         **TorchMetaDetector._parameter_constraints,

@@ -4,16 +4,20 @@ from dataclasses import replace
 from numbers import Integral
 
 from skmetaad._compat import Interval, StrOptions
+from skmetaad.core.activations import ACTIVATIONS
 from skmetaad.core.augment import add_noise, distort, in_units, rotate
 from skmetaad.core.encoders import Conv4, Dense, Module, most_blocks
-from skmetaad.core.nets import ACTIVATIONS
-from skmetaad.detectors._torch import NEGATIVES, NETWORK, TorchMetaDetector
+from skmetaad.detectors._torch import NEGATIVES, NETWORK_PARAMS, TorchMetaDetector
 
 
 class EncoderDetector(TorchMetaDetector):
-    """Detector that compares embedded rows; `_core` gives a `core.metric.Metric`."""
+    """Detector that compares embedded rows.
 
-    _shaping = (*NETWORK, "encoder", "n_channels")
+    `_core` gives a frozen dataclass that has an `encoder`, mostly a
+    `core.metric.Metric`.
+    """
+
+    _shaping = (*NETWORK_PARAMS, "encoder", "n_channels")
     _parameter_constraints = {
         **TorchMetaDetector._parameter_constraints,
         "hidden_sizes": [tuple, list],

@@ -14,7 +14,7 @@ from skmetaad.core.state import finite
 
 
 class InnerLoop:
-    """Mixin of detectors whose core is a `core.maml.MAML`."""
+    """Mixin of detectors whose networks are each a `core.maml.MAML`."""
 
     _inner_constraints = {
         "algorithm": [StrOptions(set(ALGORITHMS))],

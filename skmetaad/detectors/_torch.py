@@ -28,7 +28,7 @@ NEGATIVES = {"auto", "labels", "other_tasks", "synthetic", "mixed"}
 # What some of the outliers give way to.
 MADE = {"auto": "auto", "mixed": "synthetic"}
 # What all networks are shaped by.
-NETWORK = ("hidden_sizes", "activation", "image_shape", "standardize")
+NETWORK_PARAMS = ("hidden_sizes", "activation", "image_shape", "standardize")
 # Parameters that adapting does not need.
 AFTER = ("input_", "blend.", "cohort.")
 

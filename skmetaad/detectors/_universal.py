@@ -12,9 +12,9 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
+from skmetaad._checks import check_count
 from skmetaad._compat import Interval, StrOptions
 from skmetaad._held_out import learned_offsets
-from skmetaad._making import check_count
 from skmetaad._rows import check_columns, unpack
 from skmetaad.base import BaseMetaDetector
 from skmetaad.core import doubt, explain, scorer, universal
@@ -368,11 +368,10 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
 
     def _reference(self, rows, kept, rng):
         """Judge rows without a task by all rows, each left out of its own judgement."""
-        state = self.reference_  # already adapted to the rows, where they are one task
-        if state is None:
-            state = self._pooled(rows, self.max_support)
-        own = state["own_scores"][state["present"]]
-        return state, float(np.quantile(own, self.contamination))
+        if self.reference_ is None:  # else adapted to the rows already, as one task
+            self.reference_ = self._pooled(rows, self.max_support)
+        own = self.reference_["own_scores"][self.reference_["present"]]
+        self.offset_ = float(np.quantile(own, self.contamination))
 
 
 @lru_cache(maxsize=2)

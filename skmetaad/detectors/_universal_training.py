@@ -7,7 +7,6 @@ import torch
 from sklearn.utils import check_random_state
 
 from skmetaad.core import ranking, scorer, universal
-from skmetaad.core.draws import draws, tensors
 from skmetaad.core.state import to_tensor
 from skmetaad.tasks import as_collection
 from skmetaad.thresholds import SHOTS, fleet_offsets, own_quantile
@@ -24,11 +23,7 @@ def meta_train(tasks, random_state, *, n_iter, n_draws, n_members):
     tables = _tables(tasks)
     seed = check_random_state(random_state).randint(2**31 - 1)
     rng = np.random.default_rng(seed)
-    seen = [
-        ranking.observed(*tensors(draw))
-        for table in tables
-        for draw in draws(table, n_draws, rng)
-    ]
+    seen = ranking.observed_draws(tables, n_draws, rng)
     members = [
         ranking.train(seen, seed=int(rng.integers(2**31)), n_iter=n_iter)
         for _ in range(n_members)

@@ -4,15 +4,9 @@ import warnings
 
 import numpy as np
 
-from skmetaad._making import check_count
-from skmetaad.inspection._drawn import (
-    axes,
-    bootstrap_interval,
-    check_finite,
-    named,
-    one_seed,
-    styled,
-)
+from skmetaad._checks import check_count
+from skmetaad.inspection._drawn import axes, check_finite, named, one_seed, styled
+from skmetaad.inspection._significance import bootstrap_interval
 from skmetaad.metrics import few_shot_scores, most_support
 
 

@@ -12,8 +12,6 @@ from skmetaad.tasks import as_collection
 
 # Told apart by people who see no red and green, and in grey.
 NORMAL, OUTLIER, NEUTRAL = "#0072b2", "#d55e00", "#6e6e6e"
-# Of the bootstrap.
-N_DRAWS = 2000
 
 
 def axes(ax):
@@ -110,11 +108,3 @@ def judged(estimator, X, y, task):
 def named(estimator, name):
     """Return the name to show."""
     return type(estimator).__name__ if name is None else name
-
-
-def bootstrap_interval(values):
-    """Return the 95 % percentile interval of the mean over the last axis, (2, ...)."""
-    values = np.asarray(values, np.float64)
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(values.shape[-1], size=(N_DRAWS, values.shape[-1]))
-    return np.quantile(values[..., drawn].mean(axis=-1), [0.025, 0.975], axis=-1)

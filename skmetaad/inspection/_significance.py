@@ -1,10 +1,12 @@
-"""Tests of whether tasks tell methods apart."""
+"""Whether tasks tell methods apart, and how well they tell a mean."""
 
 import numpy as np
 from scipy.stats import friedmanchisquare, wilcoxon
 
 # Differences below this are ties: sums in another order differ by less.
 DIGITS = 9
+# Of the bootstrap.
+N_DRAWS = 2000
 
 
 def friedman_p(values):
@@ -34,3 +36,11 @@ def holm(p):
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
     return adjusted.tolist()
+
+
+def bootstrap_interval(values):
+    """Return the 95 % percentile interval of the mean over the last axis, (2, ...)."""
+    values = np.asarray(values, np.float64)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(values.shape[-1], size=(N_DRAWS, values.shape[-1]))
+    return np.quantile(values[..., drawn].mean(axis=-1), [0.025, 0.975], axis=-1)

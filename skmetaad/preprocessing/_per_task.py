@@ -20,6 +20,7 @@ from skmetaad._as_given import is_frame
 from skmetaad._compat import safe_indexing
 from skmetaad._ids import factorize, lookup, refuse_masked, rows_by_code
 from skmetaad._restore import restored_on_error
+from skmetaad._rows import refuse_outliers_only
 
 
 def _inner_has(name):
@@ -230,12 +231,7 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
             refuse_masked(y, "y", "0 where a label is missing")
             kept = column_or_1d(y, warn=True) != -1
             check_consistent_length(X, kept)
-            for i in np.setdiff1d(code, code[kept]):
-                where = f"task {ids[i]!r}" if ids else "y"
-                raise ValueError(
-                    f"{where} labels every row as an outlier (-1): expected at "
-                    "least one inlier or unlabelled row."
-                )
+            refuse_outliers_only(kept, code, ids)
             X, code = safe_indexing(X, np.flatnonzero(kept)), code[kept]
         self.transformers_ = {}
         for rows in rows_by_code(code) if ids else ():
