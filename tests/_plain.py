@@ -17,6 +17,13 @@ def parameters(core, width):
     }
 
 
+def drawn(width, n_tasks=2, n_support=5, n_query=4):
+    """Return the rows of supports and of queries."""
+    rng = np.random.default_rng(2)
+    support = rng.normal(size=(n_tasks, n_support, width))
+    return support, rng.normal(size=(n_tasks, n_query, width))
+
+
 def plain(params):
     return {name: value.detach().numpy() for name, value in params.items()}
 

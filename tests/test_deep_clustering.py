@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from _plain import check_gradients, mlp, parameters
+from _plain import check_gradients, drawn, mlp, parameters
 from sklearn.metrics import roc_auc_score
 
 from skmetaad import DeepClusteringDetector, Task, TaskCollection, few_shot_scores
@@ -68,17 +68,11 @@ def by_hand(p, support, labels, query, k):
     return scores
 
 
-def drawn(n_support=5, n_query=4):
-    rng = np.random.default_rng(2)
-    support = rng.normal(size=(2, n_support, WIDTH))
-    return support, rng.normal(size=(2, n_query, WIDTH))
-
-
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
 @pytest.mark.parametrize("n_clusters", [1, 2, 7])
 def test_scores_equal_a_hand_computation(labels, n_clusters):
     core = core_of(n_clusters=n_clusters)
-    params, (support, query) = parameters(core, WIDTH), drawn()
+    params, (support, query) = parameters(core, WIDTH), drawn(WIDTH)
     p = {k: v.numpy() for k, v in params.items()}
     y, mask = torch.tensor([labels] * 2), torch.ones(2, 5, dtype=torch.bool)
     state = core.adapt(params, torch.tensor(support), y, mask)
@@ -148,7 +142,7 @@ def batch_of(support, query):
 @pytest.mark.parametrize("crossed", [False, True])
 def test_the_loss_is_the_sum_of_its_terms(crossed):
     core = core_of(crossed=crossed, clustering_weight=0.7, reconstruction_weight=0.3)
-    params, (support, query) = parameters(core, WIDTH), drawn()
+    params, (support, query) = parameters(core, WIDTH), drawn(WIDTH)
     batch, p = batch_of(support, query), {k: v.numpy() for k, v in params.items()}
     state = core.adapt(params, *batch.given)
     if crossed:
@@ -173,7 +167,7 @@ def test_the_loss_is_the_sum_of_its_terms(crossed):
 @pytest.mark.parametrize("crossed", [False, True])
 def test_gradients_equal_finite_differences(crossed, monkeypatch):
     core = core_of(crossed=crossed)
-    params, batch = parameters(core, WIDTH), batch_of(*drawn())
+    params, batch = parameters(core, WIDTH), batch_of(*drawn(WIDTH))
     names = [k for k in params if k.startswith(("net.", "head.", "decoder."))]
     # The target is held fixed, as in the paper.
     held, target_of = [], clustering.sharpened

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from _plain import check_gradients, mlp, parameters, plain
+from _plain import check_gradients, drawn, mlp, parameters, plain
 
 from skmetaad import MetaSVDDDetector
 from skmetaad.core.encoders import Dense
@@ -19,12 +19,6 @@ WIDTH, E = 4, 3
 LABELS = {"inliers only": [1, 1, 1, 1, 1], "with outliers": [1, 0, 1, -1, -1]}
 
 
-def tasks(n_tasks=2, n_support=5, n_query=4):
-    rng = np.random.default_rng(2)
-    support = rng.normal(size=(n_tasks, n_support, WIDTH))
-    return support, rng.normal(size=(n_tasks, n_query, WIDTH))
-
-
 def embed(p, row):
     return mlp(p, row * p["row_scale"], 2, "net.")
 
@@ -38,7 +32,7 @@ def parts(p, support, labels):
 
 def check(core, by_hand, labels):
     params = parameters(core, WIDTH)
-    support, query = tasks()
+    support, query = drawn(WIDTH)
     y, mask = torch.tensor([labels] * 2), torch.ones(2, 5, dtype=torch.bool)
     state = core.adapt(params, torch.tensor(support), y, mask)
     scores = core.score(params, state, torch.tensor(query))
@@ -127,7 +121,7 @@ def test_siamese_network(labels, aggregation):
 @pytest.mark.parametrize("objective", ["contrastive", "triplet"])
 def test_siamese_losses(objective):
     core = Siamese(encoder(), standardize=False, objective=objective, margin=0.8)
-    params, (support, query) = parameters(core, WIDTH), tasks()
+    params, (support, query) = parameters(core, WIDTH), drawn(WIDTH)
     y = torch.tensor([[1, 1, -1, -1]] * 2)
     batch = Batch(torch.tensor(support), torch.ones(2, 5).int(), torch.tensor(query), y)
     p, alike, apart, triplets = plain(params), [], [], []
@@ -237,7 +231,7 @@ def test_graph_network(labels):
     ids=lambda core: type(core).__name__,
 )
 def test_gradients_equal_finite_differences(core):
-    params, (support, query) = parameters(core, WIDTH), tasks()
+    params, (support, query) = parameters(core, WIDTH), drawn(WIDTH)
     batch = Batch(
         torch.tensor(support),
         torch.tensor([[1, 1, 1, 1, -1]] * 2),

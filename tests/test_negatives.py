@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from skmetaad import (
+    FewShotScorer,
     MAMLAutoencoderDetector,
     MetaPrototypeDetector,
     RelationNetworkDetector,
     SiameseDetector,
     Task,
     TaskCollection,
-    few_shot_scores,
 )
 from skmetaad.core.outliers import with_made
 from skmetaad.core.siamese import Siamese
@@ -114,8 +114,7 @@ def fleet(n_tasks, feature, seed):
     return TaskCollection(tasks)
 
 
-def auroc(detector, tasks):
-    return np.mean(list(few_shot_scores(detector, tasks, n_support=10).values()))
+auroc = FewShotScorer(n_support=10)
 
 
 def test_mixed_negatives_teach_outliers_of_kinds_that_have_no_label():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from _plain import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -98,17 +99,11 @@ def by_hand(core, params, support, y, query):
     return p["blend.bias"][0] + p["blend.bias"][1] * shots - weight @ evidence
 
 
-def tasks_of(n_tasks=3, n_support=5, n_query=4):
-    rng = np.random.default_rng(2)
-    support = rng.normal(size=(n_tasks, n_support, WIDTH))
-    return support, rng.normal(size=(n_tasks, n_query, WIDTH))
-
-
 @pytest.mark.parametrize("standardize", [True, False])
 @pytest.mark.parametrize("labels", [[1, 1, 1, 1, 1], [1, 0, 1, -1, -1]])
 def test_scores_equal_a_hand_computation(standardize, labels):
     core, params = made(standardize=standardize)
-    support, query = tasks_of()
+    support, query = drawn(WIDTH, n_tasks=3)
     y = torch.tensor([labels] * 3)
     state = core.adapt(params, torch.tensor(support), y, torch.ones(3, 5).bool())
     scores = core.score(params, state, torch.tensor(query))
@@ -124,7 +119,7 @@ def test_scores_beside_a_cohort_equal_a_hand_computation(n_known):
     core, params = made()
     g = torch.Generator().manual_seed(3)
     params["cohort.prototypes"] = torch.randn(n_known, 6, generator=g).double()
-    support, query = tasks_of()
+    support, query = drawn(WIDTH, n_tasks=3)
     y = torch.ones(3, 5, dtype=torch.int8)
     state = core.adapt(params, torch.tensor(support), y, y != 0)
     scores = core.score(params, state, torch.tensor(query))
@@ -151,7 +146,7 @@ def test_a_fleet_told_apart_without_error_still_gets_finite_odds():
 @pytest.mark.parametrize("far", [1.0, 1e8])
 def test_absent_rows_change_nothing(far):
     core, params = made()
-    support, query = map(torch.tensor, tasks_of())
+    support, query = map(torch.tensor, drawn(WIDTH, n_tasks=3))
     query = far * query
     y, mask = torch.ones(3, 5, dtype=torch.int8), torch.ones(3, 5).bool()
     want = core.score(params, core.adapt(params, support, y, mask), query)
@@ -164,7 +159,7 @@ def test_absent_rows_change_nothing(far):
 
 def test_several_neighbours_are_averaged_and_outvote_one_odd_row():
     core, params = made(n_neighbors=3)
-    support, query = map(torch.tensor, tasks_of())
+    support, query = map(torch.tensor, drawn(WIDTH, n_tasks=3))
     state = core.adapt(
         params,
         support,
@@ -188,7 +183,7 @@ def test_several_neighbours_are_averaged_and_outvote_one_odd_row():
 def test_held_out_scores_are_leave_one_out_scores():
     # Without standardisation the scaling does not know the row left out either.
     core, params = made(standardize=False)
-    support, _ = tasks_of()
+    support, _ = drawn(WIDTH, n_tasks=3)
     y, mask = torch.tensor([[1, 1, 0, 1, -1]] * 3), torch.ones(3, 5).bool()
     rows = torch.tensor(support)
     found = core.held_out(params, core.adapt(params, rows, y, mask))
