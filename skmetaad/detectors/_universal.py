@@ -206,8 +206,8 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
         Raises
         ------
         ValueError
-            When fewer than two tasks have both inliers and outliers, or a number is
-            less than 1.
+            When fewer than two tasks have ten inliers and two outliers (others are left
+            out), or a number is less than 1.
         TypeError
             When a number is not an int.
         """
