@@ -10,19 +10,22 @@ from skmetaad.episodes import EpisodeSampler
 from skmetaad.thresholds import (
     LABELLED_SHOTS,
     N_LABELLED,
-    SHOTS,
     balanced_offsets,
     fleet_offsets,
     own_quantile,
 )
 
+# Query rows of an episode that thresholds are learned on, half of them outliers.
+N_QUERY = 64
+
 
 def two_fold_scores(detector, X, y, mask):
     """Score each half of a support by its task adapted to the other half.
 
-    Support X (T, K, d), y (T, K), mask (T, K). Returns scores (T, K), NaN where a row
-    is labelled an outlier or absent, or where a task has a single inlier. Labelled
-    outliers are in both halves.
+    Support X (T, K, d), y (T, K), mask (T, K). Halves are drawn at random: rows may
+    come sorted, and their neighbours would score too well. Returns scores (T, K), NaN
+    where a row is labelled an outlier or absent, or where a task has a single inlier.
+    Labelled outliers are in both halves.
     """
     inlier = mask & (y != -1)
     scores = np.full(inlier.shape, np.nan)
@@ -30,7 +33,10 @@ def two_fold_scores(detector, X, y, mask):
     if not len(several):
         return scores
     inlier = inlier[several]
-    half = np.cumsum(inlier, axis=1) % 2 == np.arange(2)[:, None, None]
+    # The first numbers are the same for any K, so that padding changes no half.
+    order = np.argsort(np.random.default_rng(0).random(inlier.shape[1]))
+    place = np.cumsum(inlier[:, order], axis=1)[:, np.argsort(order)]
+    half = place % 2 == np.arange(2)[:, None, None]
     held, kept = inlier & half, (mask[several] & ~inlier) | (inlier & ~half)
     task = np.tile(several, 2)[:, None]
     rows, kept = _packed(kept.reshape(len(task), -1))
@@ -60,21 +66,36 @@ def learned_offsets(judges, rows, rng, *, balanced=False):
     every = np.arange(rows.n_tasks)
     judges = [(judge, every if own is None else own) for judge, own in judges]
     learn = partial(_offsets_by_shots, rows, rng, balanced=balanced)
-    contamination = judges[0][0].contamination
-    found = {"contamination": contamination, **learn(judges, SHOTS)}
+    detector = judges[0][0]
+    found = {
+        "contamination": detector.contamination,
+        **learn(judges, detector._prior_shots),
+    }
     if rows.y is not None:
         n_outliers, n_others = (
             np.bincount(rows.code[kind], minlength=rows.n_tasks)
             for kind in (rows.y == -1, rows.y != -1)
         )
-        usable = (n_outliers > 0) & (n_others > 1)
-        judges = [(judge, own[usable[own]]) for judge, own in judges]
-        judges = [(judge, own) for judge, own in judges if len(own)]
-        if judges:
+        judged = np.zeros(rows.n_tasks, bool)
+        judged[np.concatenate([own for _, own in judges])] = True
+        usable = judged & (n_outliers > 0) & (n_others > 1)
+        most = n_outliers[usable].max(initial=0)
+        if most:
             found["labelled"] = [
-                learn(judges, LABELLED_SHOTS, n_outliers=n) for n in N_LABELLED
+                learn(
+                    _judging(judges, usable & (n_outliers >= min(n, most))),
+                    LABELLED_SHOTS,
+                    n_outliers=n,
+                )
+                for n in N_LABELLED
             ]
     return found
+
+
+def _judging(judges, usable):
+    """Return the judges that have usable tasks, and these."""
+    judges = [(judge, own[usable[own]]) for judge, own in judges]
+    return [(judge, own) for judge, own in judges if len(own)]
 
 
 def _offsets_by_shots(rows, rng, judges, all_shots, *, balanced, n_outliers=0):
@@ -95,7 +116,9 @@ def _offsets_by_shots(rows, rng, judges, all_shots, *, balanced, n_outliers=0):
             rows.code,
             n_support=n_support,
             n_support_outliers=n_outliers,
-            n_query=64,
+            n_query=N_QUERY if balanced else N_QUERY // 2,
+            # Without outliers in the query, all labelled ones are the support's.
+            negatives="auto" if balanced else "synthetic",
             chronological=in_order,
         )
         if balanced and sampler.negatives_ == "synthetic":
@@ -104,7 +127,7 @@ def _offsets_by_shots(rows, rng, judges, all_shots, *, balanced, n_outliers=0):
                 "labelled -1, or several tasks, whose rows are each other's outliers."
             )
         own, scores, n_inliers = _drawn_and_judged(
-            judges, rows, rng, sampler, n_episodes, all_rows=balanced
+            judges, rows, rng, sampler, n_episodes
         )
         if balanced:
             parts = np.split(scores, [n_inliers], axis=1)
@@ -116,17 +139,16 @@ def _offsets_by_shots(rows, rng, judges, all_shots, *, balanced, n_outliers=0):
     return dict(zip(names, np.array(found, dtype=np.float64).T, strict=True))
 
 
-def _drawn_and_judged(judges, rows, rng, sampler, n_episodes, *, all_rows):
+def _drawn_and_judged(judges, rows, rng, sampler, n_episodes):
     """Return own quantiles and scores of queries, and how many of these are inliers.
 
-    The first ones are; without `all_rows` there are no others.
+    The first ones are.
     """
     judged = []
     for judge, tasks in judges:
         drawn = sampler.draw(-(-n_episodes // len(judges)), rng, tasks=tasks)
         n_inliers = (drawn.query_y[0] == 1).sum()
-        query = drawn.query if all_rows else drawn.query[:, :n_inliers]
-        judged.append(_judged(judge, rows, drawn, query))
+        judged.append(_judged(judge, rows, drawn))
     own, scores = map(np.concatenate, zip(*judged, strict=True))
     # Inner loops may leave the finite numbers on tasks they were not trained on.
     finite = np.isfinite(scores).all(axis=1)
@@ -139,8 +161,9 @@ def _drawn_and_judged(judges, rows, rng, sampler, n_episodes, *, all_rows):
     return own[finite], scores[finite], n_inliers
 
 
-def _judged(detector, rows, drawn, query):
+def _judged(detector, rows, drawn):
     """Return own quantiles (T,) of episodes' supports, and scores of query rows."""
+    query = drawn.query
     widest = max(drawn.support.shape[1], query.shape[1])
     size = max(1, detector._step(rows.X) // widest)
     own, scores = [], []

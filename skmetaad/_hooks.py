@@ -1,5 +1,6 @@
 """How rows reach a detector's hooks, in blocks of tasks, and the hooks themselves."""
 
+import reprlib
 import warnings
 from abc import ABCMeta, abstractmethod
 
@@ -21,7 +22,7 @@ from skmetaad._rows import (
 )
 from skmetaad.episodes import blocks
 from skmetaad.exceptions import LabelsIgnoredWarning
-from skmetaad.thresholds import own_quantile, task_offsets
+from skmetaad.thresholds import SHOTS, own_quantile, task_offsets
 
 
 def check_adapted(state, ids):
@@ -43,6 +44,13 @@ def all_equal(X, mask):
     return (same_values(X, first).all(axis=2) | ~mask).all(axis=1)
 
 
+def _unchanged(now, then):
+    try:
+        return bool(now == then)
+    except ValueError:  # of arrays, some of which are others
+        return False
+
+
 class Hooks(metaclass=ABCMeta):
     """What a detector implements, and the private machinery that calls it."""
 
@@ -52,6 +60,8 @@ class Hooks(metaclass=ABCMeta):
     # Episodes whose held-out scores set the prior of the offset: one per task, in this
     # range.
     _n_prior_episodes = (64, 256)
+    # Numbers of support rows that thresholds are learned at.
+    _prior_shots = SHOTS
     # Training rows whose scores set the reference's offset; more are sampled.
     _n_offset_rows = 20_000
     # Whether tasks may differ in their number of columns.
@@ -130,10 +140,10 @@ class Hooks(metaclass=ABCMeta):
     def _check_unchanged(self):
         for name, then in self._learned_with.items():
             now = getattr(self, name)
-            if now != then:
+            if not _unchanged(now, then):
                 raise ValueError(
-                    f"{name}={now!r}, but fit learned with {name}={then!r}: expected "
-                    "that, or fit again."
+                    f"{name}={reprlib.repr(now)}, but fit learned with "
+                    f"{name}={reprlib.repr(then)}: expected that, or fit again."
                 )
 
     def _judge(self, rows):

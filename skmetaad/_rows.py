@@ -80,8 +80,8 @@ def named(X, names):
 def widened(tasks, min_width=1):
     """Give all tasks as many columns as the widest has; the new ones hold NaN."""
     widths = [task.n_features for task in tasks]
-    width = max(min_width, *widths)
-    if min(widths) == width:
+    width = max([min_width, *widths])
+    if all(own == width for own in widths):
         return tasks
     made = []
     for task, own in zip(tasks, widths, strict=True):

@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression
 __all__ = ["balanced_offsets", "fleet_offsets", "own_quantile", "task_offsets"]
 
 # Shots at which a fleet's offsets are learned.
-SHOTS = (1, 2, 5, 10, 20, 50)
+SHOTS = (1, 2, 5, 10, 20, 50, 120, 256)
 # The same for supports with labelled outliers, and how many these are.
-LABELLED_SHOTS = (2, 10, 50)
+LABELLED_SHOTS = (2, 10, 50, 256)
 N_LABELLED = (1, 4)
 
 

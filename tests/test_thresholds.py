@@ -1,5 +1,8 @@
 """Thresholds: quantiles of held-out scores, moved by what the fleet shows."""
 
+from functools import partial
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,12 +14,14 @@ from skmetaad import (
     MetaPrototypeDetector,
     PyODDetector,
     RelationNetworkDetector,
+    SiameseDetector,
     Task,
     TaskCollection,
     UniversalDetector,
     support_query_split,
 )
 from skmetaad._held_out import learned_offsets, two_fold_scores
+from skmetaad._rows import Rows
 from skmetaad.datasets import make_fleet, make_tables
 from skmetaad.thresholds import (
     balanced_offsets,
@@ -168,12 +173,55 @@ def test_two_fold_scores_are_those_of_each_half_by_the_other():
     X[~mask] = 0.0
     found = two_fold_scores(det, X, y, mask)[0]
     assert np.isnan(found[[3, 6]]).all()
-    halves = [0, 2, 5], [1, 4]
-    for held, kept in (halves, halves[::-1]):
-        rows = [*kept, 3]
-        state = det._adapt(X[:, rows], y[:, rows], mask[:, rows])
-        want = det._score(state, X[:, list(held)])[0]
-        np.testing.assert_allclose(found[list(held)], want, rtol=1e-4, atol=1e-5)
+    inliers, same = {0, 1, 2, 4, 5}, []
+    for half in combinations(inliers, 3):
+        want = np.full(7, np.nan)
+        for held in (set(half), inliers - set(half)):
+            rows = [*(inliers - held), 3]
+            state = det._adapt(X[:, rows], y[:, rows], mask[:, rows])
+            want[[*held]] = det._score(state, X[:, [*held]])[0]
+        same.append(np.allclose(found, want, rtol=1e-4, atol=1e-5, equal_nan=True))
+    assert sum(same) == 1
+
+
+class Nearest:
+    """Scores rows by the distance to the nearest one adapted to."""
+
+    def _adapt(self, X, y, mask):
+        return {"rows": np.where(mask[..., None], X, np.inf)}
+
+    def _score(self, state, X):
+        return -np.abs(X[:, :, None, 0] - state["rows"][:, None, :, 0]).min(axis=2)
+
+
+def test_halves_of_rows_that_come_sorted_are_drawn_at_random():
+    X = np.arange(40.0).reshape(1, 40, 1)
+    y = np.ones((1, 40), np.int8)
+    found = two_fold_scores(Nearest(), X, y, y == 1)
+    assert 0.1 < (found < -1).mean() < 0.5  # of every second row all are 1 off
+    padded, label = np.pad(X, ((0, 0), (0, 9), (0, 0))), np.pad(y, ((0, 0), (0, 9)))
+    again = two_fold_scores(Nearest(), padded, label, label == 1)
+    np.testing.assert_array_equal(again[:, :40], found)
+
+
+def test_tasks_with_enough_labelled_outliers_teach_what_many_do():
+    code = np.repeat(np.arange(6), 30)
+    y = np.ones(180, np.int8)
+    for task, n in enumerate((1, 2, 2, 4, 6, 0)):
+        y[np.flatnonzero(code == task)[:n]] = -1
+    rows = Rows(np.arange(180.0)[:, None], y, code, tuple(range(6)))
+    det, seen = MAMLAutoencoderDetector(n_iter=2).fit(rows.X, y, task=code), []
+
+    def adapted(X, y, mask):
+        seen.append(np.unique((y == -1).sum(axis=1)).tolist())
+        return Nearest._adapt(det, X, y, mask)
+
+    det._adapt, det._score = adapted, partial(Nearest._score, det)
+    det._held_out = lambda X, y, mask, state: np.full(mask.shape, np.nan)
+    learned_offsets([(det, None)], rows, np.random.default_rng(0))
+    shots, labelled = seen[:5], seen[5:]
+    assert shots == [[0]] * 5
+    assert labelled == [[1]] * 2 + [[4]] * 2
 
 
 def test_one_row_has_no_held_out_score():
@@ -200,6 +248,20 @@ def test_false_alarms_on_new_machines_are_near_the_share_asked_for(cls):
             new = det.adapt(normal[:n_support])
             rates.append((new.predict(normal[n_support:]) == -1).mean())
         assert 0.05 < np.mean(rates) < 0.2, n_support
+
+
+def test_thresholds_of_hundreds_of_rows_are_learned_too():
+    fleet = make_fleet(n_tasks=50, n_rows=400, random_state=0)
+    det = SiameseDetector(n_iter=60, n_calibration_networks=4, random_state=0)
+    det.fit(fleet[:30])
+    assert det.offset_prior_["shots"].max() == det.max_support
+    normal = [task.X[task.y == 1] for task in fleet[30:]]
+    new = np.repeat(np.arange(20), 256)
+    adapted = det.adapt(np.concatenate([X[:256] for X in normal]), task=new)
+    rest = [X[256:] for X in normal]
+    task = np.repeat(np.arange(20), [len(X) for X in rest])
+    flagged = (adapted.predict(np.concatenate(rest), task=task) == -1).mean()
+    assert 0.06 < flagged < 0.14  # 0.03 with thresholds of fifty rows
 
 
 def drifting(n_tasks, seed):

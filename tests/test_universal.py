@@ -1,6 +1,7 @@
 """UniversalDetector as its users meet it."""
 
 import os
+import pickle
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmetaad import FewShotScorer, Task, UniversalDetector, to_pyod
+from skmetaad import FewShotScorer, Task, TaskCollection, UniversalDetector, to_pyod
 from skmetaad.core import doubt, universal
 from skmetaad.datasets import make_fleet, make_tables
 
@@ -333,6 +334,31 @@ def test_own_weights_are_trained_saved_and_loaded(tables, tmp_path):
     )
     for name, value in trained.weights.items():
         np.testing.assert_array_equal(value, same.weights[name])
+
+
+def test_other_weights_than_those_of_fit_are_refused(tables):
+    X = tables[0].X
+    trained = UniversalDetector(random_state=0).meta_fit(
+        tables, n_iter=2, n_draws=1, n_members=1
+    )
+    det = trained.fit(X)
+    want = det.score_samples(X)
+    other = {**trained.weights, "backbone": trained.weights["backbone"] + 1.0}
+    for weights in ("default", other):
+        det.set_params(weights=weights)
+        for use in (det.adapt, det.score_samples):
+            with pytest.raises(ValueError, match="weights=.* expected that, or fit"):
+                use(X)
+    again = pickle.loads(pickle.dumps(det.set_params(weights=trained.weights)))
+    np.testing.assert_array_equal(again.score_samples(X), want)
+
+
+def test_a_collection_without_tasks_is_named(tables):
+    empty = TaskCollection([])
+    det = UniversalDetector().fit(tables)
+    for use in (det.fit, det.adapt, det.predict):
+        with pytest.raises(ValueError, match="empty"):
+            use(empty)
 
 
 @pytest.mark.slow

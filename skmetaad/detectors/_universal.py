@@ -138,6 +138,9 @@ class UniversalDetector(OnDevice, BaseMetaDetector):
     # The number and names of the columns of each task in `task_ids_`.
     _columns = ()
 
+    _shaping = ("weights",)
+    # Its scores hardly grow with the rows beyond these.
+    _prior_shots = training.SHOTS
     _parameter_constraints = {
         **BaseMetaDetector._parameter_constraints,
         **OnDevice._device_constraints,

@@ -9,11 +9,13 @@ from sklearn.utils import check_random_state
 from skmetaad.core import ranking, scorer, universal
 from skmetaad.core.state import to_tensor
 from skmetaad.tasks import as_collection
-from skmetaad.thresholds import SHOTS, fleet_offsets, own_quantile
+from skmetaad.thresholds import fleet_offsets, own_quantile
 
 # Shares of rows for which thresholds are kept with the weights.
 LEVELS = np.array([0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
 PRIOR = ("level", "center", "slope", "spread")
+# Numbers of support rows that they are kept for.
+SHOTS = (1, 2, 5, 10, 20, 50)
 # Rows that thresholds are tried on.
 N_FRESH = 64
 
