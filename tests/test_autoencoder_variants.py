@@ -59,9 +59,14 @@ def test_noise_goes_into_the_input_and_not_into_the_target():
         assert not penalty.any()
 
 
+def test_the_bound_of_few_columns_does_not_leave_the_finite_numbers():
+    fleet = make_fleet(12, 150, 5, random_state=0)[:8]
+    MAMLAutoencoderDetector(n_iter=10, random_state=0, variant="variational").fit(fleet)
+
+
 @pytest.mark.parametrize("width", [1, 2, 6])
 def test_adapting_descends_on_the_bound_also_with_few_columns(width):
-    """By the bound of the documentation, of fewer than four columns a part."""
+    """By the bound of the documentation, of fewer columns than codes a part."""
     codec = DenseCodec((width, 5, HIDDEN, 5, width), "tanh")
     core = MAMLAutoencoder(codec, variant="variational", inner_steps=1)
     params = core.init(torch.Generator().manual_seed(0))
@@ -74,7 +79,7 @@ def test_adapting_descends_on_the_bound_also_with_few_columns(width):
     state = core.adapt(params | fixed, x, y, y > 0)
     z = as_seen(params | fixed, state, x, True)
     error, penalty = core.errors(params, z, core.drawn(4))
-    loss = (error.mean(dim=2) + penalty).mean() * width / max(width, 4)
+    loss = (error.mean(dim=2) + penalty).mean() * width / max(width, 4, HIDDEN)
     rates = core.rates(params)
     names = [name for name in params if name in state]
     assert any("weight" in name for name in names)

@@ -71,7 +71,8 @@ class MAMLAutoencoder(MAML):
     @property
     def n_counted(self) -> int:
         """By how many columns the inner loss divides errors."""
-        return max(self.codec.n_features, FEWEST)
+        n_terms = self.codec.width if self.variant == "variational" else 0
+        return max(self.codec.n_features, FEWEST, n_terms)
 
     def encode(self, net: Params, z: Tensor) -> Tensor:
         """Return the bottleneck (T, R, b); means and log variances if variational."""
