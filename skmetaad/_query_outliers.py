@@ -50,4 +50,5 @@ def _departures(rows, rng):
     low, high = rows.min(axis=0), rows.max(axis=0)
     half = (high - low) / 2
     uniform = rng.uniform(low - half, high + half, rows.shape)
-    return np.where(rng.random((len(rows), 1)) < 0.5, shuffled, uniform)
+    kept = rng.random(len(rows)).reshape(-1, *[1] * (rows.ndim - 1)) < 0.5
+    return np.where(kept, shuffled, uniform)

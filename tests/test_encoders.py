@@ -187,6 +187,14 @@ def test_channels_that_come_last_are_refused(shape):
         SiameseDetector(encoder="conv4", n_iter=2).fit(X, task=task)
 
 
+def test_departures_of_one_task_of_pictures_are_pictures(digits):
+    det = SiameseDetector(encoder="conv4", n_channels=8, n_iter=2, random_state=0)
+    det.fit(digits[:4])
+    rows = digits[5].X[digits[5].y == 1]
+    found = few_shot_scores(det, rows.reshape(-1, 8, 8))
+    assert found == few_shot_scores(det, rows)
+
+
 def test_pictures_of_another_shape_are_named(digits):
     X, _, task = digits[:4].arrays()
     det = SiameseDetector(encoder="conv4", image_shape=(8, 8), n_iter=2)
@@ -298,6 +306,30 @@ def test_each_block_has_channels_of_its_own(digits):
     ).fit(digits)
     assert det.meta_["net.weight1"].shape == (2, 6, 4, 3, 3)
     assert det.embed(digits[0].X[:3], task=[digits.ids[0]] * 3).shape == (3, 48)
+
+
+@pytest.mark.parametrize("n_channels", [1, 4, 6, 8])
+def test_few_channels_of_a_single_pixel_still_tell_pictures_apart(n_channels):
+    rng = np.random.default_rng(0)
+    tasks = np.repeat(np.arange(6), 12)
+    X = rng.random((72, 8, 8)) * (1 + tasks[:, None, None])
+    det = MetaPrototypeDetector(
+        encoder="conv4",
+        n_channels=n_channels,
+        standardize=False,
+        n_iter=3,
+        n_networks=1,
+        random_state=0,
+    ).fit(X, task=tasks)
+    assert det.embed(X, task=tasks).std(axis=0).max() > 0.01
+    assert det.adapt(X[:1]).predict(X[:1]).shape == (1,)
+    core = Conv4((1, 8, 8), n_channels)
+    params = core.init(torch.Generator().manual_seed(0))
+    stacked = {k: v.expand(3, *v.shape) for k, v in params.items()}
+    rows = torch.rand(3, 5, 64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(
+        core.per_task(stacked, rows), core.per_task(params, rows), rtol=1e-3, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from skmetaad.core.nets import Params, each_task, init_mlp, mlp
 AT_ONCE = 256
 # Groups of channels that are normalised together, where they divide the channels.
 N_GROUPS = 4
+# Values that a group has at least: of fewer little is left once they are normalised.
+FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,13 @@ class Conv4:
             return self._one(params, x)
         act = ACTIVATIONS[self.activation]
         z = x.reshape(n_tasks, n_rows, *self.image_shape).transpose(0, 1).flatten(1, 2)
-        for i, n_channels in enumerate(self.channels):
+        for i in range(len(self.channels)):
             weight, gain, bias = (
                 each_task(params[f"{name}{i}"], n_tasks, n_axes).flatten(0, 1)
                 for name, n_axes in (("weight", 4), ("gain", 1), ("bias", 1))
             )
             z = F.conv2d(z, weight, padding=1, stride=2, groups=n_tasks)
-            n_groups = n_tasks * self._n_groups(n_channels)
-            z = act(F.group_norm(z, n_groups, gain, bias))
+            z = act(self._normed(z, gain, bias, n_tasks))
         return z.reshape(n_rows, n_tasks, -1).transpose(0, 1)
 
     def _averaged(self, embed: Callable, params: Params, x: Tensor) -> Tensor:
@@ -140,8 +141,14 @@ class Conv4:
             for i, j in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2))
         ]
 
-    def _n_groups(self, n_channels: int) -> int:
-        return N_GROUPS if n_channels % N_GROUPS == 0 else 1
+    def _normed(self, z: Tensor, gain: Tensor, bias: Tensor, n_nets: int = 1) -> Tensor:
+        """Normalise groups of channels of pictures (R, n_nets * channels, h, w)."""
+        n_channels = len(gain) // n_nets
+        for n_groups in (N_GROUPS, 1):
+            n_values = n_channels // n_groups * z.shape[2] * z.shape[3]
+            if n_channels % n_groups == 0 and n_values >= FEWEST:
+                return F.group_norm(z, n_nets * n_groups, gain, bias)
+        return z * gain[:, None, None] + bias[:, None, None]
 
     def _one(self, params: Params, x: Tensor) -> Tensor:
         # Not in double precision: convolutions take several times as long.
@@ -155,10 +162,9 @@ class Conv4:
         act = ACTIVATIONS[self.activation]
         # The layout that convolutions of few channels are fastest in.
         z = z.contiguous(memory_format=torch.channels_last)
-        for i, n_channels in enumerate(self.channels):
+        for i in range(len(self.channels)):
             z = F.conv2d(z, params[f"weight{i}"], padding=1, stride=2)
-            n_groups = self._n_groups(n_channels)
-            z = act(F.group_norm(z, n_groups, params[f"gain{i}"], params[f"bias{i}"]))
+            z = act(self._normed(z, params[f"gain{i}"], params[f"bias{i}"]))
         return z.flatten(1)
 
 
