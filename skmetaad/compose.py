@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, OutlierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -15,6 +16,7 @@ from skmetaad._rows import unpack
 from skmetaad._steps import replaced, walk
 from skmetaad.exceptions import LabelsIgnoredWarning
 from skmetaad.labels import check_labels
+from skmetaad.tasks import as_collection
 
 __all__ = ["FewShotDetector", "PyODDetector", "adapt", "decide", "to_pyod"]
 
@@ -98,6 +100,8 @@ def held_out_scores(estimator, adapted, X, y=None, *, method="score_samples"):
         scores, offsets = adapted._own_scores(X, y, None)
         return scores - offsets if method == "decision_function" else scores
     X, y, _ = unpack(X, y, None)
+    if sparse.issparse(X):
+        X = X.tocsr()
     scores = getattr(adapted, method)(X)
     with warnings.catch_warnings():  # adapting has given it
         warnings.simplefilter("ignore", LabelsIgnoredWarning)
@@ -214,7 +218,17 @@ class FewShotDetector(MetaEstimatorMixin, OutlierMixin, BaseEstimator):
         -------
         self : object
             The fitted detector.
+
+        Raises
+        ------
+        ValueError
+            When `X` is a collection of several tasks.
         """
+        tasks = as_collection(X)
+        if tasks is not None and len(tasks) > 1:
+            raise ValueError(
+                f"X={tasks!r}: expected the support of one task, such as tasks[:1]."
+            )
         self.detector_ = adapt(self.estimator, X, y)
         return self
 

@@ -90,11 +90,7 @@ def outlier_labels(y, n_rows, name):
             f"{name} has shape {y.shape}: expected one label per row, ({n_rows},)."
         )
     y = as_numbers(y)
-    if y.dtype.kind == "b":
-        raise ValueError(
-            f"{name} is boolean: expected {EXPECTED}; skmetaad.from_pyod_labels "
-            "converts it where True marks outliers."
-        )
+    _refuse_booleans(y, name)
     if y.dtype == np.int8 and (not n_rows or (y.min() >= -1 and y.max() <= 1)):
         return y
     words = f"{EXPECTED}; skmetaad.from_pyod_labels converts 0/1"
@@ -215,7 +211,7 @@ def to_pyod_labels(y):
     Raises
     ------
     ValueError
-        When `y` holds anything but -1, 0 and +1.
+        When `y` is boolean or holds anything but -1, 0 and +1.
 
     See Also
     --------
@@ -228,8 +224,17 @@ def to_pyod_labels(y):
     array([0, 1, 0])
     """
     refuse_masked(y, "y", "0 where a label is missing")
-    y = _only(column_or_1d(np.asarray(y)), (-1, 0, 1), EXPECTED)
-    return (y == -1).astype(np.int64)
+    y = column_or_1d(np.asarray(y))
+    _refuse_booleans(y, "y")
+    return (_only(y, (-1, 0, 1), EXPECTED) == -1).astype(np.int64)
+
+
+def _refuse_booleans(y, name):
+    if y.dtype.kind == "b":
+        raise ValueError(
+            f"{name} is boolean: expected {EXPECTED}; skmetaad.from_pyod_labels "
+            "converts it where True marks outliers."
+        )
 
 
 def _only(y, values, words, name="y"):

@@ -4,10 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from scipy import sparse
 from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    StandardScaler,
+)
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -180,6 +186,27 @@ def test_a_detector_whose_fit_adapts_shows_what_it_wraps(universal):
     assert new.n_features_in_ == 3
     assert np.isfinite(new.decision_function(frame)).all()
     assert not hasattr(new.fit(frame.to_numpy()), "feature_names_in_")
+
+
+def test_a_detector_whose_fit_adapts_takes_one_task(fleet, universal):
+    few = FewShotDetector(FrozenEstimator(universal))
+    with pytest.raises(ValueError, match="support of one task"):
+        few.fit(fleet[:2])
+    assert few.fit(fleet[:1]).predict(fleet[0].X).shape == (40,)
+
+
+@pytest.mark.parametrize("kind", [sparse.coo_matrix, sparse.csc_array])
+def test_sparse_rows_are_held_out_in_whatever_format(fleet, kind):
+    scaler = make_pipeline(MaxAbsScaler(), FunctionTransformer(to_dense))
+    det = MetaPrototypeDetector(n_iter=3, random_state=0)
+    pipe = make_pipeline(*[step for _, step in scaler.steps], det)
+    few = FewShotDetector(FrozenEstimator(pipe.fit(fleet[0].X)))
+    want = few.fit(fleet[1].X).fit_predict(fleet[1].X)
+    np.testing.assert_array_equal(few.fit_predict(kind(fleet[1].X)), want)
+
+
+def to_dense(X):
+    return X.toarray() if sparse.issparse(X) else X
 
 
 def test_missing_values_are_refused_where_the_wrapped_detector_does(fleet):

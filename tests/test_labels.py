@@ -50,6 +50,12 @@ def test_booleans_are_no_labels_of_a_task_in_whatever_array():
         Task("a", np.ones((2, 1)), np.array([True, False], object))
 
 
+def test_booleans_are_not_taken_for_ones_of_either_convention():
+    with pytest.raises(ValueError, match="y is boolean"):
+        to_pyod_labels([False, True])
+    assert from_pyod_labels([False, True]).tolist() == [1, -1]
+
+
 def test_text_that_is_ignored_holds_no_row_out():
     fleet = make_fleet(n_tasks=4, n_rows=40, random_state=0)
     det = MetaPrototypeDetector(n_iter=2, n_calibration_networks=0, random_state=0)

@@ -11,6 +11,7 @@ from sklearn import config_context
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -137,6 +138,13 @@ def test_an_unknown_task_is_named(fleet):
 def test_labelled_outliers_alone_without_a_task():
     with pytest.raises(ValueError, match="y labels every row as an outlier"):
         PerTaskTransformer().fit([[0.0], [1.0]], [-1, -1])
+
+
+def test_a_frozen_transformer_stays_what_it_was_for_every_task(fleet):
+    X, _, task = fleet.arrays()
+    scaler = StandardScaler().fit(X)
+    new = PerTaskTransformer(FrozenEstimator(scaler)).fit(X, task=task)
+    np.testing.assert_array_equal(new.transform(X, task=task), scaler.transform(X))
 
 
 @pytest.mark.parametrize("inner", ["scale", StandardScaler])

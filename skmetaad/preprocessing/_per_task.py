@@ -13,6 +13,7 @@ from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
+    has_fit_parameter,
     validate_data,
 )
 
@@ -31,7 +32,10 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
     """Transformer fitted on each task's own rows.
 
     In a pipeline before a meta-detector it scales each task by its own statistics, and
-    `skmetaad.adapt` fits it to a new task's support.
+    `skmetaad.adapt` fits it to a new task's support. Scaled by a few rows of its own, a
+    support looks more typical than the rows to come, and thresholds, which are learned
+    on tasks scaled by all their rows, are then too high: it is for supports of dozens
+    of rows. Meta-detectors scale tasks by themselves, with the fleet's help.
 
     Parameters
     ----------
@@ -237,14 +241,20 @@ class PerTaskTransformer(TransformerMixin, BaseEstimator):
         for rows in rows_by_code(code) if ids else ():
             name = ids[code[rows[0]]]
             with _naming(name):
-                self.transformers_[name] = clone(inner).fit(safe_indexing(X, rows))
-        self.transformer_ = clone(inner).fit(X)
+                self.transformers_[name] = _fitted(inner, safe_indexing(X, rows))
+        self.transformer_ = _fitted(inner, X)
         like = self.transformer_ if like is None else like
         for name, fitted in self.transformers_.items():
             with _naming(name):
                 _check_names(fitted, like)
         _check_names(self.transformer_, like)
         return self
+
+
+def _fitted(transformer, X):
+    made = clone(transformer)
+    # As of a FrozenEstimator, which has no default.
+    return made.fit(X, None) if has_fit_parameter(made, "y") else made.fit(X)
 
 
 def _checked(transformer, X, *, reset):
