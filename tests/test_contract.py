@@ -19,6 +19,7 @@ from skmetaad import (
     MAMLAutoencoderDetector,
     MetaPrototypeDetector,
     MetaTrainingError,
+    RelationNetworkDetector,
     Task,
     TaskCollection,
     UniversalDetector,
@@ -211,6 +212,21 @@ def test_early_stopping_measures_tasks_that_training_leaves_out(fleet, monkeypat
     loss = det.history_["validation_loss"]
     assert det.n_iter_ == 25 * len(loss) < 500
     assert loss[-1] >= loss[:-1].min()
+
+
+def test_early_stopping_watches_supports_of_several_sizes(fleet, monkeypatch):
+    sizes, loss = set(), RelationNetworkDetector._loss
+
+    def spy(self, core, params, batches, progress):
+        if not torch.is_grad_enabled():
+            sizes.add(batches[0].support.shape[1])
+        return loss(self, core, params, batches, progress)
+
+    monkeypatch.setattr(RelationNetworkDetector, "_loss", spy)
+    RelationNetworkDetector(
+        n_support=(1, 50), n_iter=25, early_stopping=True, random_state=0
+    ).fit(fleet)
+    assert len(sizes) > 2
 
 
 def test_early_stopping_needs_two_tasks(fleet):

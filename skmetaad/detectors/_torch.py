@@ -242,12 +242,14 @@ class TorchMetaDetector(OnDevice, BaseMetaDetector):
 
         validate = None
         if held_out is not None:
-            n_held_out = self._n_episodes(max(64, self.meta_batch_size), held_out)
-            held_out_batches = [draw(n_held_out, held_out) for _ in parts]
+            n_held_out = self._n_episodes(max(16, self.meta_batch_size), held_out)
+            # Several, since a draw's supports are all of one size.
+            watched = [[draw(n_held_out, held_out) for _ in parts] for _ in range(4)]
 
             def validate(params):
                 with torch.no_grad():
-                    return sum(losses_of(params, held_out_batches, 1.0)).item()
+                    losses = [sum(losses_of(params, each, 1.0)) for each in watched]
+                return sum(losses).item() / len(losses)
 
         changes, spread = generator(rng), fixed["within"].sqrt()
         n = min(self._n_episodes(self.meta_batch_size, part) for part in parts)
