@@ -1,6 +1,5 @@
 """How rows reach a detector's hooks, in blocks of tasks, and the hooks themselves."""
 
-import reprlib
 import warnings
 from abc import ABCMeta, abstractmethod
 
@@ -141,9 +140,13 @@ class Hooks(metaclass=ABCMeta):
         for name, then in self._learned_with.items():
             now = getattr(self, name)
             if not _unchanged(now, then):
+                now, then = (
+                    "a dict" if isinstance(one, dict) else repr(one)
+                    for one in (now, then)
+                )
                 raise ValueError(
-                    f"{name}={reprlib.repr(now)}, but fit learned with "
-                    f"{name}={reprlib.repr(then)}: expected that, or fit again."
+                    f"{name}={now}, but fit learned with {name}={then}: expected that, "
+                    "or fit again."
                 )
 
     def _judge(self, rows):

@@ -88,7 +88,7 @@ def test_rows_of_a_new_task_are_held_out_too(machines, labelled):
         labels = FewShotDetector(FrozenEstimator(det)).fit_predict(
             task.X, task.y if labelled else None
         )
-        assert ((labels == -1) & (task.y == 1)).mean() < 0.15
+        assert ((labels == -1) & (task.y == 1)).mean() < 0.2
         assert (labels[task.y == -1] == -1).mean() > 0.5
 
 
