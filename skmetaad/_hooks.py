@@ -44,10 +44,11 @@ def all_equal(X, mask):
 
 
 def _unchanged(now, then):
-    try:
-        return bool(now == then)
-    except ValueError:  # of arrays, some of which are others
-        return False
+    if isinstance(now, dict) and isinstance(then, dict):  # of arrays
+        return now.keys() == then.keys() and all(
+            np.array_equal(now[name], then[name], equal_nan=True) for name in now
+        )
+    return now == then
 
 
 class Hooks(metaclass=ABCMeta):

@@ -341,15 +341,15 @@ def test_other_weights_than_those_of_fit_are_refused(tables):
     trained = UniversalDetector(random_state=0).meta_fit(
         tables, n_iter=2, n_draws=1, n_members=1
     )
-    det = trained.fit(X)
+    det, own = trained.fit(X), trained.weights
     want = det.score_samples(X)
-    other = {**trained.weights, "backbone": trained.weights["backbone"] + 1.0}
+    other = {**own, "backbone": own["backbone"] + 1.0}
     for weights in ("default", other):
         det.set_params(weights=weights)
         for use in (det.adapt, det.score_samples):
             with pytest.raises(ValueError, match="weights=.* expected that, or fit"):
                 use(X)
-    again = pickle.loads(pickle.dumps(det.set_params(weights=trained.weights)))
+    again = pickle.loads(pickle.dumps(det.set_params(weights=dict(own))))
     np.testing.assert_array_equal(again.score_samples(X), want)
 
 
