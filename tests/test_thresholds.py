@@ -368,7 +368,11 @@ def test_calibrating_on_other_tasks_mends_thresholds_set_by_seen_ones():
     """Networks that have learned few tasks by heart score these too well."""
     fleet = make_fleet(n_tasks=60, random_state=0)
     det = MetaPrototypeDetector(
-        hidden_sizes=(256, 64), n_networks=1, learning_rate=1e-2, random_state=0
+        hidden_sizes=(256, 64),
+        n_networks=1,
+        n_calibration_networks=0,
+        learning_rate=1e-2,
+        random_state=0,
     ).fit(fleet[:5])
     before = det.offset_prior_
     calibrated = det.calibrate(fleet[5:35])
