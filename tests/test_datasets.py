@@ -40,6 +40,7 @@ def test_fleet_may_have_no_outliers_but_keeps_an_inlier():
 def test_the_load_of_dependency_outliers_drives_other_features():
     order = [_another_order(2, np.random.default_rng(i)).tolist() for i in range(20)]
     assert order == [[1, 0]] * 20
+    assert _another_order(1, np.random.default_rng(0)).tolist() == [0]
 
 
 def inliers(task):

@@ -76,9 +76,9 @@ def test_labels_that_are_ignored_are_warned_of_once():
 
 @pytest.fixture(scope="module")
 def machines():
-    fleet = make_fleet(n_tasks=22, n_rows=100, random_state=0)
-    det = MetaPrototypeDetector(n_iter=80, random_state=0).fit(fleet[:20])
-    return det, fleet[20:]
+    fleet = make_fleet(n_tasks=42, n_rows=100, random_state=0)
+    det = MetaPrototypeDetector(n_iter=80, random_state=0).fit(fleet[:40])
+    return det, fleet[40:]
 
 
 @pytest.mark.parametrize("labelled", [False, True])
@@ -88,7 +88,7 @@ def test_rows_of_a_new_task_are_held_out_too(machines, labelled):
         labels = FewShotDetector(FrozenEstimator(det)).fit_predict(
             task.X, task.y if labelled else None
         )
-        assert ((labels == -1) & (task.y == 1)).mean() < 0.2
+        assert ((labels == -1) & (task.y == 1)).mean() < 0.15
         assert (labels[task.y == -1] == -1).mean() > 0.5
 
 

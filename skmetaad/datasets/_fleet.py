@@ -91,8 +91,8 @@ def make_fleet(
 
 
 def _another_order(n, rng):
-    """Return a permutation of two or more that moves something."""
+    """Return a permutation that moves something, where there is something to move."""
     while True:
         order = rng.permutation(n)
-        if (order != np.arange(n)).any():
+        if n == 1 or (order != np.arange(n)).any():
             return order
